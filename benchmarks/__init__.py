@@ -1,0 +1,1 @@
+"""Figures of the docs come from here: `make bench`."""

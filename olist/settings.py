@@ -1,0 +1,106 @@
+"""Typed settings: env name, default, what it means. The only reader of the environment.
+
+Every field is read from ``OLIST_<NAME>`` or a line of ``.env`` in the working folder. A server whose address is given
+(``OLIST_KAFKA``, ``OLIST_POSTGRES``, ``OLIST_S3``, ``OLIST_OPENSEARCH``) is used as it is and not started here.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from olist.errors import BadInput
+
+
+class Settings(BaseSettings):
+    """All settings. Read once at the edge (`settings()`), then passed in."""
+
+    model_config = SettingsConfigDict(env_prefix="OLIST_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".olist"), description="data, logs and run state of the local servers")
+    cache: Path = Field(
+        Path(platformdirs.user_cache_dir("olist")), description="downloaded servers, shared by every checkout of a user"
+    )
+    offline: bool = Field(False, description="never download; fail when the cache lacks something")
+
+    kafka: str | None = Field(None, description="bootstrap servers of a Kafka that is already there")
+    kafka_port: int = Field(19092, description="port of the local Kafka")
+    kafka_controller_port: int = Field(19093, description="port of the local Kafka's controller")
+    kafka_heap_mb: int = Field(512, description="heap of the local Kafka")
+
+    postgres: str | None = Field(None, description="connection URL of a PostgreSQL that is already there")
+    postgres_port: int = Field(15432, description="port of the local PostgreSQL")
+    postgres_bin: Path | None = Field(None, description="folder of a system's own PostgreSQL programs, 15 or later")
+
+    s3: str | None = Field(None, description="endpoint URL of an S3 that is already there")
+    s3_port: int = Field(18333, description="port of the local S3")
+    s3_bucket: str = Field("lake", description="bucket of the lake")
+    s3_access_key: str = Field("olist", description="S3 access key")
+    s3_secret_key: SecretStr = Field(SecretStr("olist-secret"), description="S3 secret key")
+    s3_region: str = Field("us-east-1", description="S3 region")
+
+    opensearch: str | None = Field(None, description="URL of an OpenSearch that is already there")
+    opensearch_port: int = Field(19200, description="port of the local OpenSearch")
+    opensearch_heap_mb: int = Field(512, description="heap of the local OpenSearch")
+
+    java_home: Path | None = Field(None, description="a Java of 21 or later to use instead of the wheel's")
+
+    topic_prefix: str = Field("olist.public", description="topics are <prefix>.<table>")
+    partitions: int = Field(4, ge=1, description="partitions of a topic that is created here")
+
+    warehouse: str | None = Field(None, description="lake location; the default is s3://<bucket>/warehouse")
+    catalog: str | None = Field(
+        None, description="SQLAlchemy URL of the Iceberg catalog; default: the PostgreSQL above"
+    )
+
+    metrics_port: int | None = Field(None, description="serve /metrics of a long-running process on this loopback port")
+    log_format: str = Field("console", pattern="^(console|json)$", description="console or json")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least severe level logged")
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        """``host:port[,host:port]`` of the Kafka in use."""
+        return self.kafka or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def postgres_url(self) -> str:
+        """libpq URL of the warehouse database in use."""
+        return self.postgres or f"postgresql://olist@127.0.0.1:{self.postgres_port}/olist"
+
+    @property
+    def s3_url(self) -> str:
+        """Endpoint URL of the S3 in use."""
+        return self.s3 or f"http://127.0.0.1:{self.s3_port}"
+
+    @property
+    def opensearch_url(self) -> str:
+        """URL of the OpenSearch in use."""
+        return self.opensearch or f"http://127.0.0.1:{self.opensearch_port}"
+
+    @property
+    def warehouse_location(self) -> str:
+        """Where lake tables live: an ``s3://`` or ``file://`` URL."""
+        return self.warehouse or f"s3://{self.s3_bucket}/warehouse"
+
+    @property
+    def catalog_url(self) -> str:
+        """SQLAlchemy URL of the Iceberg SQL catalog."""
+        return self.catalog or self.postgres_url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings.
+
+    Raises:
+        BadInput: a variable that does not parse, named with its value's problem.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(f"OLIST_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise BadInput(f"settings: {problems}", hint="`olist settings` lists every setting with its default") from error
