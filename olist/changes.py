@@ -1,0 +1,206 @@
+"""Bytes to `Change` and back: the only place that knows the Debezium envelope.
+
+The wire is Debezium's JSON without schemas (``value.converter.schemas.enable=false``), money as strings, timestamps as
+int64 microseconds; a delete is an envelope with ``op: d`` and then a tombstone. Source: Debezium 3.7, PostgreSQL
+connector, "Data change events".
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from olist.contracts import Contract, Row
+from olist.errors import BadRecord
+
+Op = Literal["c", "u", "r", "d"]
+
+# What Debezium writes for a TOASTed text that an update did not touch, under default replica identity.
+UNAVAILABLE = "__debezium_unavailable_value"
+
+R = TypeVar("R")
+
+
+class Position(msgspec.Struct, frozen=True, order=True):
+    """Where a change stands: the offset orders the changes of a key, since a key stays in its partition."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change of one row. `row` is None for a delete; `key` holds the key columns' values in key order."""
+
+    op: Op
+    key: tuple[Any, ...]
+    row: Row | None
+    position: Position
+    committed_us: int  # when the source committed it, microseconds since 1970; 0 for a lone tombstone
+
+
+class Source(msgspec.Struct, omit_defaults=False):
+    """Debezium's ``source`` block, fields in its order."""
+
+    version: str
+    connector: str
+    name: str
+    ts_ms: int
+    snapshot: str
+    db: str
+    sequence: str | None
+    ts_us: int
+    ts_ns: int
+    schema: str
+    table: str
+    txId: int | None
+    lsn: int | None
+    xmin: int | None = None
+    origin: str | None = None
+    origin_lsn: int | None = None
+
+
+class Envelope(msgspec.Struct, Generic[R], omit_defaults=True, kw_only=True):
+    """A whole envelope, in Debezium's order. A truncate has neither image, a logical message ``message`` instead."""
+
+    before: R | msgspec.UnsetType | None = msgspec.UNSET
+    after: R | msgspec.UnsetType | None = msgspec.UNSET
+    source: Source
+    transaction: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+    op: str
+    ts_ms: int
+    message: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    ts_us: int | msgspec.UnsetType = msgspec.UNSET
+    ts_ns: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class Stamp(msgspec.Struct, gc=False):
+    """What a reader needs of the ``source`` block."""
+
+    ts_ms: int
+    ts_us: int = 0
+
+    def committed_us(self) -> int:
+        """Commit time at the source in microseconds; Debezium before 2.6 knows milliseconds only."""
+        return self.ts_us or self.ts_ms * 1000
+
+
+class Image(msgspec.Struct, Generic[R], gc=False):
+    """What a reader needs of an envelope. The before-image is skipped unread: under default identity it is made up."""
+
+    op: Literal["c", "u", "r", "d", "t", "m"]
+    source: Stamp
+    after: R | None = None
+
+
+class Codec:
+    """Decoders and encoders of one contract.
+
+    Decoding is strict: an unknown field raises `msgspec.ValidationError`, and `decode_known` then reads the rest and
+    tells which fields it left out.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        hints = contract.row.__annotations__
+        fields = [(name, hints[name]) for name in contract.key]
+        namespace = {"__module__": contract.row.__module__}
+        self.key_type = msgspec.defstruct(
+            f"{contract.row.__name__}Key", fields, forbid_unknown_fields=True, gc=False, namespace=namespace
+        )
+        self.key = msgspec.json.Decoder(self.key_type)
+        self.image: msgspec.json.Decoder[Image[Row]] = msgspec.json.Decoder(Image[contract.row])  # type: ignore[name-defined]
+        self.encoder = msgspec.json.Encoder(decimal_format="string")
+        self._names = frozenset(column.name for column in contract.columns)
+        self._loose = msgspec.json.Decoder(Image[dict[str, msgspec.Raw]])
+
+    def decode_key(self, key: bytes) -> tuple[Any, ...]:
+        """The key columns' values in key order."""
+        return tuple(getattr(self.key.decode(key), name) for name in self.contract.key)
+
+    def decode_known(self, value: bytes) -> tuple[Image[Row], tuple[str, ...]]:
+        """Decode what the contract knows, and the names of the fields it does not."""
+        loose = self._loose.decode(value)
+        if loose.after is None:
+            return Image(loose.op, loose.source, None), ()
+        unknown = tuple(name for name in loose.after if name not in self._names)
+        known = {name: raw for name, raw in loose.after.items() if name in self._names}
+        row = msgspec.json.decode(msgspec.json.encode(known), type=self.contract.row)
+        return Image(loose.op, loose.source, row), unknown
+
+    def encode_key(self, values: tuple[Any, ...]) -> bytes:
+        """The record key: a JSON object of the key columns, in key order."""
+        return self.encoder.encode(dict(zip(self.contract.key, values, strict=True)))
+
+    def key_of(self, row: Row) -> tuple[Any, ...]:
+        """The key columns' values of a row."""
+        return tuple(getattr(row, name) for name in self.contract.key)
+
+    def encode(self, envelope: Envelope[Row]) -> bytes:
+        """The record value of an envelope."""
+        return self.encoder.encode(envelope)
+
+    def decode(self, key: bytes | None, value: bytes | None, position: Position) -> Change:
+        """Decode one record.
+
+        Raises:
+            BadRecord: anything that is not a row change of this contract, with topic, partition, offset and reason.
+        """
+        try:
+            return self._decode(key, value, position)
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+            raise BadRecord(position.topic, position.partition, position.offset, str(error)) from error
+
+    def _decode(self, key: bytes | None, value: bytes | None, position: Position) -> Change:
+        if key is None:
+            raise ValueError("the record has no key" + (" (a truncate?)" if value and b'"op":"t"' in value else ""))
+        values = self.decode_key(key)
+        if value is None:
+            return Change("d", values, None, position, 0)
+        try:
+            image = self.image.decode(value)
+        except msgspec.ValidationError:
+            image, _unknown = self.decode_known(value)
+        if image.op == "d":
+            return Change("d", values, None, position, image.source.committed_us())
+        if image.op == "t" or image.op == "m":
+            raise ValueError(f"op {image.op} is not a change of a row")
+        if image.after is None:
+            raise ValueError(f"op {image.op} without an after-image")
+        self.check_row(image.after, values)
+        return Change(image.op, values, image.after, position, image.source.committed_us())
+
+    def check_row(self, row: Row, key: tuple[Any, ...]) -> None:
+        """What types cannot say of one row.
+
+        Raises:
+            ValueError: key and row disagree, a decimal that its column cannot hold, or Debezium's stand-in for a value.
+        """
+        if self.key_of(row) != key:
+            raise ValueError(f"the key says {key}, the row {self.key_of(row)}")
+        for column in self.contract.columns:
+            value = getattr(row, column.name)
+            if value == UNAVAILABLE:
+                raise ValueError(f"{column.name} was not captured; the source table needs REPLICA IDENTITY FULL")
+            if problem := column.problem(value):
+                raise ValueError(problem)
+
+
+@lru_cache(maxsize=64)
+def codec(contract: Contract) -> Codec:
+    """The contract's codec, built once."""
+    return Codec(contract)
+
+
+def decode_envelope(value: bytes) -> Envelope[dict[str, Any]]:
+    """Decode an envelope of any table, contract or not, keeping every field.
+
+    Raises:
+        msgspec.MsgspecError: the bytes are no Debezium envelope.
+    """
+    return _ANY.decode(value)
+
+
+_ANY: msgspec.json.Decoder[Envelope[dict[str, Any]]] = msgspec.json.Decoder(Envelope[dict[str, Any]])

@@ -1,0 +1,213 @@
+"""What a table contract is: columns, key, money, partitioning, topic, targets.
+
+A table is a `Row` whose annotations say everything about its columns; a `Contract` adds what annotations cannot: the
+key, how the lake partitions and sorts it, which targets take it. Every target derives its schema from the contract in
+its own module. The row is also the decoder: msgspec decodes JSON straight into it and refuses what does not fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from olist.errors import ContractRefused
+
+MICROS_PER_SECOND = 1_000_000
+FIRST_MICROS = -62_135_596_800 * MICROS_PER_SECOND  # 0001-01-01
+LAST_MICROS = 253_402_300_800 * MICROS_PER_SECOND - 1  # 9999-12-31
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string. `language` asks the search index for that language's analyser as well."""
+
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A signed integer of 32 or 64 bits."""
+
+    bits: Literal[32, 64] = 32
+
+
+@dataclass(frozen=True)
+class Float:
+    """An IEEE double."""
+
+
+@dataclass(frozen=True)
+class Money:
+    """An exact decimal; on the wire a string, never a float."""
+
+    precision: int
+    scale: int
+
+
+@dataclass(frozen=True)
+class Timestamp:
+    """Local time without a zone; on the wire int64 microseconds since 1970 (Debezium's ``microseconds`` mode)."""
+
+
+Type = Text | Integer | Float | Money | Timestamp
+
+# What a row's annotations are written with. Bounds are msgspec's to check, in C, while it decodes.
+Str = Annotated[str, Text()]
+Portuguese = Annotated[str, Text("pt")]
+Int = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1), Integer(32)]
+Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1), Integer(64)]
+Double = Annotated[float, Float()]
+Price = Annotated[Decimal, Money(12, 2)]
+Micros = Annotated[int, msgspec.Meta(ge=FIRST_MICROS, le=LAST_MICROS), Timestamp()]
+
+
+class Row(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """Base of every table's row. A field the contract does not know is refused, so that it can be counted and shown."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, type, and whether null is allowed."""
+
+    name: str
+    type: Type
+    nullable: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.type}{'' if self.nullable else ' not null'}"
+
+    def problem(self, value: object) -> str:
+        """Why this column cannot hold a decoded value exactly, or nothing. Decimals only: types say the rest."""
+        if not isinstance(self.type, Money) or not isinstance(value, Decimal):
+            return ""
+        if not value.is_finite():
+            return f"{self.name} is {value}, not a number"
+        if value != value.quantize(Decimal(1).scaleb(-self.type.scale)):
+            return f"{self.name} is {value}: more than {self.type.scale} decimals"
+        whole_digits = self.type.precision - self.type.scale
+        return f"{self.name} is {value}: more than {whole_digits} digits" if abs(value) >= 10**whole_digits else ""
+
+
+@dataclass(frozen=True)
+class Month:
+    """Lake partitioning by the month of a timestamp column."""
+
+    column: str
+
+
+@dataclass(frozen=True)
+class GeoPoint:
+    """Two float columns that a search index takes as one point."""
+
+    name: str
+    latitude: str
+    longitude: str
+
+
+Target = Literal["iceberg", "postgres", "opensearch"]
+ALL_TARGETS: tuple[Target, ...] = ("iceberg", "postgres", "opensearch")
+
+
+@dataclass(frozen=True, eq=False)
+class Contract:
+    """One table: what the sinks, the replayer, the connectors and the apps agree on."""
+
+    table: str
+    row: type[Row]
+    key: tuple[str, ...]
+    event_time: str | None = None  # the column that says which day a row belongs to, for checks and dashboards
+    partition_by: Month | None = None
+    sort_by: tuple[str, ...] = ()
+    history: bool = False  # the lake also keeps every change, in <table>_changes
+    geo: GeoPoint | None = None
+    targets: tuple[Target, ...] = ALL_TARGETS
+    topic_config: dict[str, str] = field(default_factory=lambda: {"cleanup.policy": "compact"})
+
+    def __post_init__(self) -> None:
+        names = {column.name for column in self.columns}
+        named = {*self.key, *self.sort_by, *filter(None, [self.event_time])}
+        if self.partition_by:
+            named.add(self.partition_by.column)
+        if unknown := named - names:
+            raise ContractRefused(f"contract {self.table}: no such column: {', '.join(sorted(unknown))}")
+        if nullable := [c.name for c in self.columns if c.name in self.key and c.nullable]:
+            raise ContractRefused(f"contract {self.table}: a key column cannot be null: {', '.join(nullable)}")
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns in declared order."""
+        hints = get_type_hints(self.row, include_extras=True)
+        return tuple(_column(f.name, hints[f.name]) for f in msgspec.structs.fields(self.row))
+
+    @cached_property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The key's columns in key order."""
+        by_name = {column.name: column for column in self.columns}
+        return tuple(by_name[name] for name in self.key)
+
+    def topic(self, prefix: str) -> str:
+        """The topic of this table: ``<prefix>.<table>``."""
+        return f"{prefix}.{self.table}"
+
+
+def _column(name: str, hint: Any) -> Column:
+    """Read one annotation: ``Annotated[T, ..., Type]`` or that ``| None``."""
+    nullable = False
+    if get_origin(hint) in (Union, UnionType):
+        options = [option for option in get_args(hint) if option is not type(None)]
+        nullable = len(options) < len(get_args(hint))
+        (hint,) = options
+    for extra in get_args(hint)[1:]:
+        if isinstance(extra, Type):
+            return Column(name, extra, nullable)
+    raise TypeError(f"column {name}: {hint!r} carries no contract type; annotate it with one of olist.contracts")
+
+
+def widens(old: Type, new: Type) -> bool:
+    """Whether every value of `old` is a value of `new`, so that a target may change its column in place."""
+    match old, new:
+        case Integer(bits=a), Integer(bits=b):
+            return a <= b
+        case Money(precision=p, scale=s), Money(precision=q, scale=t):
+            return s == t and p <= q
+        case Text(), Text():
+            return True
+        case _:
+            return old == new
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """What a target must do to take the contract: columns to add, columns to widen."""
+
+    added: tuple[Column, ...] = ()
+    widened: tuple[Column, ...] = ()
+
+
+def evolve(where: str, old: tuple[Column, ...], new: tuple[Column, ...]) -> Evolution:
+    """Compare a target's columns with the contract's.
+
+    Raises:
+        ContractRefused: the change is not an added optional column or a widening; both versions are in the message.
+    """
+    have = {column.name: column for column in old}
+    want = {column.name: column for column in new}
+    added = tuple(column for column in new if column.name not in have)
+    shared = [(have[name], column) for name, column in want.items() if name in have]
+    problems = [f"{name} is gone from the contract" for name in have if name not in want]
+    problems += [f"{column.name} is new and not optional" for column in added if not column.nullable]
+    problems += [f"{n.name} may no longer be null" for o, n in shared if o.nullable and not n.nullable]
+    problems += [f"{n.name} was {o.type}, is now {n.type}" for o, n in shared if not widens(o.type, n.type)]
+    if problems:
+        versions = f"  there now: {'; '.join(map(str, old))}\n  contract:  {'; '.join(map(str, new))}"
+        raise ContractRefused(
+            f"{where}: {', '.join(problems)}\n{versions}",
+            hint="make the new column optional, or rebuild the target from the topic",
+        )
+    # Losing a not-null is a widening too; the targets' own columns are all nullable but the key, so it needs no change.
+    return Evolution(added, tuple(n for o, n in shared if o.type != n.type))

@@ -1,0 +1,97 @@
+"""Positions: how far a target has read a topic.
+
+An entry says the **next** offset to read: one more than the last applied. Offsets have holes, so entries are compared,
+never counted. A partition that was never read stands at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from olist.errors import Fenced, PositionRefused
+
+
+class Positions(msgspec.Struct, frozen=True):
+    """Partition -> next offset of one topic, by the topic's id: a re-created topic is another topic."""
+
+    topic: str
+    topic_id: str
+    next: dict[int, int]
+
+    @classmethod
+    def start(cls, topic: str, topic_id: str, partitions: int) -> Positions:
+        """Nothing read yet."""
+        return cls(topic, topic_id, dict.fromkeys(range(partitions), 0))
+
+    @classmethod
+    def decode(cls, text: str | bytes) -> Positions:
+        """From `encode`'s JSON."""
+        return msgspec.json.decode(text, type=cls)
+
+    def encode(self) -> str:
+        """As JSON with sorted partitions, so that equal positions are equal text."""
+        return msgspec.json.encode(self, order="deterministic").decode()
+
+    def of(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The entries of some partitions."""
+        return {partition: self.next.get(partition, 0) for partition in partitions}
+
+    def advanced(self, to: Mapping[int, int]) -> Positions:
+        """These positions with some partitions moved.
+
+        Raises:
+            PositionRefused: a partition would move backward.
+        """
+        if back := {p: (self.next.get(p, 0), offset) for p, offset in to.items() if offset < self.next.get(p, 0)}:
+            raise PositionRefused(f"{self.topic}: positions would move backward (partition: (from, to)): {back}")
+        return Positions(self.topic, self.topic_id, {**self.next, **to})
+
+    def expect(self, where: str, started: Mapping[int, int]) -> None:
+        """Refuse to go on unless the target still stands where this process started from.
+
+        Raises:
+            Fenced: it does not; another process has committed for these partitions.
+        """
+        moved = {p: (offset, self.next.get(p, 0)) for p, offset in started.items() if self.next.get(p, 0) != offset}
+        if moved:
+            told = ", ".join(f"partition {p}: expected {ours}, found {found}" for p, (ours, found) in moved.items())
+            raise Fenced(
+                f"{where}: another process has written {self.topic} since this one did ({told}); nothing was written",
+                hint="this process was paused or cut off and has lost its partitions; restart it and it joins again",
+            )
+
+
+class TopicState(msgspec.Struct, frozen=True):
+    """What the broker says of a topic now: its id, and per partition the first and the end offset."""
+
+    topic: str
+    topic_id: str
+    first: dict[int, int]
+    end: dict[int, int]
+
+
+def check_topic(where: str, held: Positions, now: TopicState) -> None:
+    """Refuse positions that do not fit the topic as it is now.
+
+    Raises:
+        PositionRefused: the topic was re-created, its end lies below the position, or it has other partitions.
+    """
+    way_out = f"`olist sink rebuild {where}` empties the target and reads the topic from its beginning"
+    if held.topic_id != now.topic_id:
+        raise PositionRefused(
+            f"{where}: topic {now.topic} was re-created: its id is {now.topic_id}, the target holds {held.topic_id}",
+            hint=way_out,
+        )
+    if set(held.next) != set(now.end):
+        raise PositionRefused(
+            f"{where}: topic {now.topic} has {len(now.end)} partitions, the target knows {len(held.next)}; "
+            "keys may have moved between partitions, so their order is lost",
+            hint=way_out,
+        )
+    if short := {p: (held.next[p], end) for p, end in now.end.items() if end < held.next[p]}:
+        raise PositionRefused(
+            f"{where}: topic {now.topic} ends below the target's position (partition: (position, end)): {short}",
+            hint=way_out,
+        )
