@@ -1,0 +1,1 @@
+"""Topics: made from contracts, described, looked at."""

@@ -1,0 +1,167 @@
+"""Make the contracts' topics, and ask the broker what a topic is now.
+
+A topic is made once, with the contract's own settings; one that is there already is taken as it is, unless its
+partition count differs: then keys would go elsewhere than before, so nothing is written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names, re-exported without `as`
+    AdminClient,
+    ListOffsetsResultInfo,
+    NewTopic,
+    OffsetSpec,
+    TopicDescription,
+)
+
+from olist.contracts import Contract
+from olist.errors import ServerTrouble, Stopped
+from olist.positions import TopicState
+from olist.settings import Settings
+
+TIMEOUT_S = 15.0
+ELECTION_PAUSE_S = 0.05
+ELECTING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+MOST_REPLICAS = 3
+
+T = TypeVar("T")
+
+
+def admin_client(bootstrap: str) -> AdminClient:
+    """An admin client that keeps its connection chatter to itself: our errors say what went wrong."""
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.connection.setup.timeout.ms": 5000})
+
+
+def ensure_topics(settings: Settings, contracts: Iterable[Contract]) -> dict[str, TopicState]:
+    """Create `<prefix>.<table>` where it is missing; return every contract's topic, by table.
+
+    Raises:
+        Stopped: a topic is there with another number of partitions than the settings say.
+        ServerTrouble: Kafka does not answer.
+    """
+    contracts = tuple(contracts)
+    admin = admin_client(settings.kafka_bootstrap)
+    there, brokers = _cluster(admin, settings.kafka_bootstrap)
+    wanted = {contract.topic(settings.topic_prefix): contract for contract in contracts}
+    new = [
+        NewTopic(
+            topic,
+            num_partitions=settings.partitions,
+            replication_factor=min(MOST_REPLICAS, brokers),
+            config=dict(contract.topic_config),
+        )
+        for topic, contract in wanted.items()
+        if topic not in there
+    ]
+    _create(admin, new)
+    states = topic_states(admin, wanted)
+    for state in states.values():
+        check_partitions(state, settings.partitions)
+    return {contract.table: states[topic] for topic, contract in wanted.items()}
+
+
+def check_partitions(state: TopicState, partitions: int) -> None:
+    """Refuse a topic whose partition count is not ours.
+
+    Raises:
+        Stopped: naming both counts.
+    """
+    if len(state.end) != partitions:
+        raise Stopped(
+            f"topic {state.topic} has {len(state.end)} partitions, the settings say {partitions}; "
+            "a key would go to another partition than before, and the order of its changes would be lost",
+            hint=f"set OLIST_PARTITIONS={len(state.end)}, or use another OLIST_TOPIC_PREFIX",
+        )
+
+
+def topic_state(admin: AdminClient, topic: str) -> TopicState:
+    """One topic's id, first and end offsets, as a ``read_committed`` reader sees them.
+
+    Raises:
+        Stopped: there is no such topic.
+        ServerTrouble: Kafka does not answer.
+    """
+    return topic_states(admin, [topic])[topic]
+
+
+def topic_states(admin: AdminClient, topics: Iterable[str]) -> dict[str, TopicState]:
+    """As `topic_state`, for many topics in three requests."""
+    names = list(topics)
+    if not names:
+        return {}
+    described = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_S)
+    ids: dict[str, TopicDescription] = {topic: _answer(future, topic) for topic, future in described.items()}
+    partitions = [TopicPartition(topic, p.id) for topic, about in ids.items() for p in about.partitions]
+    first = _offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call] # the library left it bare
+    end = _offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call] # the same
+    return {topic: TopicState(topic, str(ids[topic].topic_id), first[topic], end[topic]) for topic in names}
+
+
+def _cluster(admin: AdminClient, bootstrap: str) -> tuple[set[str], int]:
+    """The topics that are there, and the number of brokers."""
+    try:
+        metadata = admin.list_topics(timeout=TIMEOUT_S)
+    except KafkaException as error:
+        raise ServerTrouble("kafka", f"{bootstrap} does not answer: {_reason(error)}", hint="`olist up`") from error
+    return set(metadata.topics), len(metadata.brokers)
+
+
+def _create(admin: AdminClient, new: list[NewTopic]) -> None:
+    """Create topics and wait for them; another process that was faster did the same work."""
+    if not new:
+        return
+    for topic, future in admin.create_topics(new, operation_timeout=TIMEOUT_S).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise ServerTrouble("kafka", f"topic {topic} was not created: {_reason(error)}") from error
+
+
+def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[str, dict[int, int]]:
+    """Topic -> partition -> offset. A topic made a moment ago may still be without leaders: those are asked again."""
+    deadline = time.monotonic() + TIMEOUT_S
+    found: dict[str, dict[int, int]] = {partition.topic: {} for partition in partitions}
+    while partitions:
+        asked = admin.list_offsets(
+            dict.fromkeys(partitions, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
+        )
+        later = [p for p in partitions if _is_electing(asked[p]) and time.monotonic() < deadline]
+        for partition in set(partitions) - set(later):
+            answer: ListOffsetsResultInfo = _answer(asked[partition], f"{partition.topic}[{partition.partition}]")
+            found[partition.topic][partition.partition] = answer.offset
+        partitions = later
+        time.sleep(ELECTION_PAUSE_S if later else 0)
+    return {topic: dict(sorted(offsets.items())) for topic, offsets in found.items()}
+
+
+def _is_electing(future: Future[ListOffsetsResultInfo]) -> bool:
+    """Whether a partition has no leader yet."""
+    error = future.exception()
+    return isinstance(error, KafkaException) and error.args[0].code() in ELECTING
+
+
+def _answer(future: Future[T], what: str) -> T:
+    """A request's answer.
+
+    Raises:
+        Stopped: there is no such topic.
+        ServerTrouble: anything else the broker said, or its silence.
+    """
+    try:
+        return future.result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise Stopped(f"there is no topic {what}", hint="`olist replay` makes the topics and fills them") from error
+        raise ServerTrouble("kafka", f"{what}: {_reason(error)}", hint="`olist status`") from error
+
+
+def _reason(error: KafkaException) -> str:
+    """The broker's own words."""
+    return str(error.args[0].str()) if error.args and isinstance(error.args[0], KafkaError) else str(error)
