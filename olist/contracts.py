@@ -87,10 +87,11 @@ class Column:
             return ""
         if not value.is_finite():
             return f"{self.name} is {value}, not a number"
-        if value != value.quantize(Decimal(1).scaleb(-self.type.scale)):
-            return f"{self.name} is {value}: more than {self.type.scale} decimals"
         whole_digits = self.type.precision - self.type.scale
-        return f"{self.name} is {value}: more than {whole_digits} digits" if abs(value) >= 10**whole_digits else ""
+        if abs(value) >= 10**whole_digits:  # first: quantize would overflow
+            return f"{self.name} is {value}: more than {whole_digits} digits before the point"
+        exact = value == value.quantize(Decimal(1).scaleb(-self.type.scale))
+        return "" if exact else f"{self.name} is {value}: more than {self.type.scale} decimals"
 
 
 @dataclass(frozen=True)
