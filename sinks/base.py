@@ -1,15 +1,15 @@
 """The sink contract: what a target promises the runner, and nothing else.
 
-Batching, decoding, dead letters, retries, rebalances and the clock belong to the runner (`sinks.runner`). A target writes
-one batch of one table at a time, in two steps, and holds the table's positions beside its rows:
+Batching, decoding, dead letters, retries, rebalances and the clock belong to the runner (`sinks.runner`). A target
+writes one batch of one table at a time, in two steps, and holds the table's positions beside its rows:
 
 1. `stage` brings the rows to the target without making them count, and names the rows that this target cannot take.
 2. The runner writes those to the dead letters.
 3. `commit` makes the rows and the new positions count. It is compare-and-set on the positions this process started
    from: a process that was paused while another took over its partitions is refused (`Fenced`) and writes nothing.
 
-Kill it anywhere: before 3 the target still holds the old positions and the batch is read again; after 3 it holds the new
-ones. A target that cannot do 3 atomically (OpenSearch) orders it so that a repeat changes nothing.
+Kill it anywhere: before 3 the target still holds the old positions and the batch is read again; after 3 it holds the
+new ones. A target that cannot do 3 atomically (OpenSearch) orders it so that a repeat changes nothing.
 
 To add a target: one folder with a `SinkTable`, one line in `sinks.targets`, and the laws in tests/laws hold it to this.
 """
