@@ -20,8 +20,8 @@ from olist.changes import UNAVAILABLE, Codec, codec
 from olist.contracts import Column, Contract, Float, Integer, Money, Text, Timestamp, Type
 from olist.errors import BadRecord
 
-# What a sink knows of a change beside its row. None of them can be a column of a contract: those are the shop's.
-OP, PARTITION, OFFSET, COMMITTED_AT = "_op", "_partition", "_offset", "_committed_at"
+# What a sink knows of a change beside its row. Not `_partition`: Iceberg's engines reserve that name for themselves.
+OP, PARTITION, OFFSET, COMMITTED_AT = "_op", "_kafka_partition", "_kafka_offset", "_committed_at"
 META = (OP, PARTITION, OFFSET, COMMITTED_AT)
 META_SCHEMA: dict[str, pl.DataType] = {
     OP: pl.String(),
