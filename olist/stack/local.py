@@ -1,0 +1,223 @@
+"""The stack of one machine, for programs: the command line, the demo and the tests all start servers here.
+
+    with Stack(settings, tied=True) as stack:
+        stack.up()
+        stack.kill("kafka")     # SIGKILL, for tests of faults
+        stack.start("kafka")    # with the same data
+
+A `tied` stack ends with the process that made it, however that ends; otherwise the servers stay until `down`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from pydantic import SecretStr
+
+from olist.errors import StackError
+from olist.settings import Settings
+from olist.stack.artefacts import locked
+from olist.stack.home import Home
+from olist.stack.install import Installer
+from olist.stack.ports import require_free
+from olist.stack.processes import last_lines, spawn
+from olist.stack.progress import Progress
+from olist.stack.server import Launch, Server
+from olist.stack.servers import servers
+from olist.stack.state import ServerState, read_state
+from olist.stack.supervisor import STOP_WITHIN_S
+
+LOOK_EVERY_S = 0.1
+SHOWN_LINES = 15
+
+
+class Stack:
+    """The servers of one home folder."""
+
+    def __init__(self, settings: Settings, only: Iterable[str] | None = None, *, tied: bool = False) -> None:
+        self.settings = settings
+        self.home = Home(settings.home.resolve())
+        self.servers = servers(settings, only)
+        self.tied = tied
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Where clients find each server."""
+        return {name: server.endpoint for name, server in self.servers.items()}
+
+    def states(self) -> dict[str, ServerState]:
+        """Every server as it is now; those of other machines are shown without asking them."""
+        known = read_state(self.home.state)
+        alive = self.home.supervisor() is not None
+        seen = known.servers if known is not None else {}
+        return {name: _state(server, seen.get(name), alive=alive) for name, server in self.servers.items()}
+
+    def up(self, progress: Progress | None = None) -> dict[str, ServerState]:
+        """Install, start what is not running, and return when every server is ready.
+
+        Raises:
+            StackError: something could not be installed, a port is taken, or a server did not become ready; the message
+                ends with its log's last lines.
+            ServerTrouble: a server of another machine does not answer.
+        """
+        progress = progress or Progress()
+        local = [server for server in self.servers.values() if not server.external]
+        self.install(progress)
+        for server in self.servers.values():
+            if server.external:
+                server.probe()
+        if local:
+            self._ask_for([server for server in local if self.states()[server.name].phase in ("stopped", "crashed")])
+        return self._until_ready(progress)
+
+    def install(self, progress: Progress | None = None) -> None:
+        """Fill the cache with what the servers of this machine need."""
+        local = [server for server in self.servers.values() if not server.external]
+        sections = [section for server in local for section in server.sections]
+        Installer(self.settings.cache.resolve(), offline=self.settings.offline).install(locked(*sections), progress)
+        for server in local:
+            server.unpack()
+
+    def start(self, name: str) -> None:
+        """Start one server again, and return when it is ready.
+
+        Raises:
+            StackError: it did not become ready.
+        """
+        self._ask_for([self.servers[name]])
+        self._until_ready(Progress(), names=[name])
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one server and return when its end was noticed."""
+        pid = self.states()[name].pid
+        if pid is None:
+            raise StackError(f"{name} is not running")
+        os.kill(pid, signal.SIGKILL)
+        _wait(lambda: self.states()[name].phase == "crashed", within_s=10, what=f"the end of {name}")
+
+    def down(self) -> None:
+        """Stop every server, gracefully within a deadline, and return when nothing runs any more."""
+        pid = self.home.supervisor()
+        if pid is not None:
+            os.kill(pid, signal.SIGTERM)
+            try:
+                _wait(lambda: self.home.supervisor() is None, within_s=STOP_WITHIN_S + 10, what="the end of the stack")
+            except StackError:
+                os.kill(pid, signal.SIGKILL)  # the servers die with it
+                _wait(lambda: self.home.supervisor() is None, within_s=10, what="the end of the killed supervisor")
+        if self._supervisor is not None:
+            self._supervisor.wait()
+            self._supervisor = None
+        shutil.rmtree(self.home.requests, ignore_errors=True)
+
+    def data(self) -> list[Path]:
+        """What `delete` would remove, links' targets included."""
+        found = [self.home.path / name for name in (*self.servers, "logs", "run")]
+        there = [path for path in found if path.exists()]
+        return there + [link.resolve() for path in there for link in path.rglob("*") if link.is_symlink()]
+
+    def delete(self) -> None:
+        """Remove data, logs and run state. Stop the servers first.
+
+        Raises:
+            StackError: they still run.
+        """
+        if self.home.supervisor() is not None:
+            raise StackError("the stack still runs", hint="olist down")
+        for path in reversed(self.data()):
+            shutil.rmtree(path)
+
+    def _ask_for(self, wanted: list[Server]) -> None:
+        self.home.make()
+        require_free(wanted)
+        for server in wanted:
+            (self.home.requests / server.name).touch()
+        if self.home.supervisor() is None:
+            self._start_supervisor()
+
+    def _start_supervisor(self) -> None:
+        log = self.home.log("supervisor")
+        launch = Launch((sys.executable, "-P", "-m", "olist.stack.supervisor"), cwd=self.home.path)
+        self._supervisor = spawn(launch, log, signal.SIGTERM if self.tied else None, stdin=subprocess.PIPE)
+        assert self._supervisor.stdin is not None
+        with self._supervisor.stdin as pipe:
+            pipe.write(_as_json(self.settings))
+        _wait(self._supervisor_began, within_s=30, what="the start of the supervisor")
+
+    def _supervisor_began(self) -> bool:
+        if self.home.supervisor() is not None:
+            return True
+        if self._supervisor is not None and self._supervisor.poll() is not None:
+            tail = "\n".join(last_lines(self.home.log("supervisor"), SHOWN_LINES))
+            raise StackError(f"the supervisor ended at once:\n{tail}")
+        return False
+
+    def _until_ready(self, progress: Progress, names: Iterable[str] | None = None) -> dict[str, ServerState]:
+        wanted = set(self.servers if names is None else names)
+
+        def done() -> bool:
+            progress.servers(self.states())
+            pending = {path.name for path in self.home.requests.glob("*")} & wanted
+            states = [self.states()[name] for name in wanted]
+            if self.home.supervisor() is None and any(state.phase != "external" for state in states):
+                raise StackError(f"the supervisor is gone: {self.home.log('supervisor')}")
+            return not pending and all(state.phase not in ("starting", "waiting") for state in states)
+
+        _wait(done, within_s=600, what="the servers")
+        states = self.states()
+        crashed = [states[name] for name in wanted if states[name].phase not in ("ready", "external")]
+        if crashed:
+            raise StackError("\n".join(self._obituary(state) for state in crashed), hint="olist logs; olist doctor")
+        return states
+
+    def _obituary(self, state: ServerState) -> str:
+        tail = "".join(f"\n    {line}" for line in last_lines(self.home.log(state.name), SHOWN_LINES))
+        return f"{state.name} {state.phase}: {state.reason}; the last lines of its log:{tail}"
+
+
+def _state(server: Server, seen: ServerState | None, *, alive: bool) -> ServerState:
+    if server.external:
+        return ServerState(name=server.name, phase="external", endpoint=server.endpoint)
+    if seen is None:
+        return ServerState(name=server.name, phase="stopped", endpoint=server.endpoint)
+    if not alive:
+        return msgspec.structs.replace(seen, phase="stopped", pid=None)
+    return seen
+
+
+def _as_json(settings: Settings) -> bytes:
+    """Every setting, secrets in clear: for a pipe, never for a file."""
+    values: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        values[name] = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return msgspec.json.encode(
+        values | {"home": settings.home.resolve(), "cache": settings.cache.resolve()}, enc_hook=str
+    )
+
+
+def _wait(condition: Callable[[], bool], within_s: float, what: str) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise StackError(f"waited {within_s:.0f} s in vain for {what}")
+        time.sleep(LOOK_EVERY_S)

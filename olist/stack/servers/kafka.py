@@ -1,0 +1,139 @@
+"""Apache Kafka: one node, broker and controller in one process (KRaft), on loopback."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import uuid
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from olist.errors import ServerTrouble, StackError
+from olist.stack.artefacts import locked
+from olist.stack.java import classpath, java_program
+from olist.stack.resolve import KAFKA
+from olist.stack.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers={host}:{controller}
+listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+# A mistyped topic name must fail, not make a topic.
+auto.create.topics.enable=false
+# Source topics are the truth that every sink is rebuilt from: they are kept whole.
+log.retention.ms=-1
+log.retention.bytes=-1
+# Consumers' positions must outlive a demo that rests for weeks.
+offsets.retention.minutes=525600
+# One node holds one copy; few inner partitions make the first consumer and the first transaction start sooner.
+offsets.topic.num.partitions=8
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+# Every kill -9 must be followed by a quick start: two cores recover logs side by side.
+num.recovery.threads.per.data.dir=2
+message.max.bytes=8388608
+replica.fetch.max.bytes=8388608
+"""
+
+LOGGING = """\
+appender.stdout.type=Console
+appender.stdout.name=stdout
+appender.stdout.layout.type=PatternLayout
+appender.stdout.layout.pattern=%d{ISO8601}{UTC} %-5p %m (%c{1})%n
+rootLogger.level=INFO
+rootLogger.appenderRef.stdout.ref=stdout
+# The whole configuration, printed several times at every start.
+logger.config.name=org.apache.kafka.common.config.AbstractConfig
+logger.config.level=WARN
+logger.log.name=org.apache.kafka.storage.internals.log
+logger.log.level=WARN
+"""
+
+
+class Kafka(Server):
+    """Kafka 4.3, started by its own class: its shell scripts are not in any jar."""
+
+    name = "kafka"
+    sections = ("kafka",)
+
+    @property
+    def external(self) -> bool:
+        """`OLIST_KAFKA` names another."""
+        return self.settings.kafka is not None
+
+    @property
+    def endpoint(self) -> str:
+        """Bootstrap servers."""
+        return self.settings.kafka_bootstrap
+
+    def ports(self) -> list[Port]:
+        """One for clients, one for the controller."""
+        return [
+            Port(self.settings.kafka_port, "OLIST_KAFKA_PORT"),
+            Port(self.settings.kafka_controller_port, "OLIST_KAFKA_CONTROLLER_PORT"),
+        ]
+
+    def prepare(self) -> None:
+        """Write the configuration; the first time, format the data folder with a cluster id."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        data = self.folder / "data"
+        text = PROPERTIES.format(
+            host=HOST, broker=self.settings.kafka_port, controller=self.settings.kafka_controller_port, data=data
+        )
+        (self.folder / "server.properties").write_text(text, encoding="utf-8")
+        (self.folder / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
+        if not (data / "meta.properties").exists():
+            self._format()
+
+    def _format(self) -> None:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties", "--standalone")
+        command = [*self._java("-XX:TieredStopAtLevel=1"), *tool]
+        done = subprocess.run(command, cwd=self.folder, env=self._env(), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StackError(f"kafka: formatting {self.folder / 'data'} failed: {(done.stderr or done.stdout)[-2000:]}")
+
+    def launch(self) -> Launch:
+        """`kafka.Kafka server.properties`."""
+        heap = f"{self.settings.kafka_heap_mb}m"
+        options = (
+            f"-Xms{heap}",
+            f"-Xmx{heap}",
+            "-XX:+UseG1GC",
+            "-XX:MaxGCPauseMillis=20",
+            "-XX:+ExitOnOutOfMemoryError",
+        )
+        return Launch((*self._java(*options), "kafka.Kafka", "server.properties"), cwd=self.folder, env=self._env())
+
+    def _java(self, *options: str) -> tuple[str, ...]:
+        logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
+        return (java_program(self.settings), "-Djava.awt.headless=true", logging, *options)
+
+    def _env(self) -> dict[str, str]:
+        jars = [self.installer.path(artefact) for artefact in locked(*self.sections)]
+        return {**ENVIRONMENT, "CLASSPATH": classpath(jars)}
+
+    def probe(self) -> str:
+        """Ask for the cluster's metadata."""
+        if not self.external:
+            knock(self.name, self.settings.kafka_port)
+        client = AdminClient({"bootstrap.servers": self.endpoint, "socket.timeout.ms": 3000, "log_level": 0})
+        try:
+            metadata = client.list_topics(timeout=3)
+        except KafkaException as error:
+            raise ServerTrouble(self.name, str(error.args[0])) from error
+        if not metadata.brokers:
+            raise ServerTrouble(self.name, "no broker has joined yet")
+        return "" if self.external else KAFKA

@@ -1,0 +1,41 @@
+"""What every test folder shares: the real servers, started once per run and only when a test asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from olist.settings import Settings
+from olist.stack.local import Stack
+from olist.stack.ports import free_ports
+
+
+def settings_on_free_ports(home: Path) -> Settings:
+    """Settings of a stack that collides with no other on this machine."""
+    first = free_ports(12)[0]
+    opensearch = free_ports(1, also_above=100, after=first + 12)[0]
+    return Settings(
+        home=home,
+        kafka=None,
+        kafka_port=first,
+        kafka_controller_port=first + 1,
+        postgres=None,
+        postgres_port=first + 2,
+        s3=None,
+        s3_port=first + 3,
+        opensearch=None,
+        opensearch_port=opensearch,
+    )
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Kafka, PostgreSQL, S3 and OpenSearch; they end with this process, however it ends.
+
+    `stack.settings` says where they are; `stack.kill(name)` and `stack.start(name)` make faults.
+    """
+    with Stack(settings_on_free_ports(tmp_path_factory.mktemp("stack")), tied=True) as running:
+        running.up()
+        yield running
