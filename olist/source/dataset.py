@@ -1,0 +1,129 @@
+"""Read the whole data set: nine typed frames and a fingerprint that tells it from any other."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from olist.contracts import Contract
+from olist.errors import BadInput, BadRow
+from olist.source.files import file_name, read_files
+from olist.source.geolocation import reduce_geolocation
+from olist.source.layout import Layout, check_fields, decodable, lay_out
+from olist.source.typed import iter_rows, typed
+from olist.tables import GEOLOCATION, TABLES
+
+FINGERPRINT_BYTES = 6
+
+__all__ = ["Dataset", "iter_rows", "load", "parse", "read"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Typed frames by table, geolocation already one row per zip prefix, and the fingerprint of the files' bytes."""
+
+    frames: dict[str, pl.DataFrame]
+    fingerprint: str
+
+
+def read(path: Path) -> dict[str, pl.DataFrame]:
+    """The typed frames of a zip or folder, by table; columns in contract order, times as int64 microseconds.
+
+    Raises:
+        BadInput: see `load`.
+    """
+    return load(path).frames
+
+
+def load(path: Path) -> Dataset:
+    """Read and check everything before anything is used.
+
+    Raises:
+        BadInput: a file is missing, damaged, not UTF-8, or has other columns than its contract.
+        BadRow: a field its column cannot hold, or a key that is there twice.
+    """
+    files = read_files(path)
+    frames = {table: parse(contract, files[table]) for table, contract in TABLES.items()}
+    return Dataset(frames, fingerprint(files))
+
+
+def fingerprint(files: Mapping[str, bytes]) -> str:
+    """Twelve hex digits of the files' bytes: the same from a zip and from the folder it was unpacked to."""
+    digest = hashlib.sha256()
+    for table in TABLES:
+        digest.update(hashlib.sha256(files[table]).digest())
+    return digest.hexdigest()[: 2 * FINGERPRINT_BYTES]
+
+
+def parse(contract: Contract, content: bytes) -> pl.DataFrame:
+    """One file's bytes as its table's typed frame.
+
+    Raises:
+        BadInput: not UTF-8, or other columns than the contract's.
+        BadRow: the first line that the contract refuses.
+    """
+    file = file_name(contract)
+    content = decodable(file, content)
+    layout = lay_out(file, content)
+    _check_header(file, contract, content)
+    check_fields(layout, [column.name for column in contract.columns], content)
+    frame = typed(contract, _text_columns(file, content), layout)
+    if contract is GEOLOCATION:
+        return reduce_geolocation(frame)
+    _refuse_repeated_keys(contract, frame, layout)
+    return frame
+
+
+def _text_columns(file: str, content: bytes) -> pl.DataFrame:
+    try:
+        return pl.read_csv(content, infer_schema=False)
+    except pl.exceptions.ComputeError as error:
+        line, reason = _unreadable(content.decode())
+        raise BadInput(f"{file}, line {line}: {reason or error}", hint='write a quote in a field as ""') from error
+
+
+def _unreadable(text: str) -> tuple[int, str]:
+    """Where the standard library's reader, slower but able to say the line, stops."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for _ in reader:
+            pass
+    except csv.Error as error:
+        return reader.line_num, str(error)
+    return reader.line_num, ""
+
+
+def _check_header(file: str, contract: Contract, content: bytes) -> None:
+    found = next(csv.reader([content.partition(b"\n")[0].decode().rstrip("\r")]), [])
+    expected = [column.name for column in contract.columns]
+    if found == expected:
+        return
+    missing = [name for name in expected if name not in found]
+    unknown = [name for name in found if name not in expected]
+    told = [f"missing: {', '.join(missing)}"] if missing else []
+    told += [f"not in the contract: {', '.join(unknown)}"] if unknown else []
+    raise BadInput(
+        f"{file}, line 1: wrong columns ({'; '.join(told) or 'the right names in another order, or twice'})\n"
+        f"  expected: {', '.join(expected)}\n  found:    {', '.join(found)}"
+    )
+
+
+def _refuse_repeated_keys(contract: Contract, frame: pl.DataFrame, layout: Layout) -> None:
+    key = list(contract.key)
+    repeated = frame.select(key).is_duplicated()
+    if not repeated.any():
+        return
+    seen: dict[tuple[object, ...], int] = {}
+    for row in repeated.arg_true().to_list():
+        values = frame.select(key).row(row)
+        if values in seen:
+            told = ", ".join(map(repr, values))
+            reason = f"the key {told} is there already, on line {layout.line(seen[values])}"
+            raise BadRow(layout.file, layout.line(row), ", ".join(key), reason)
+        seen[values] = row
