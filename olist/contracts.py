@@ -184,10 +184,11 @@ def widens(old: Type, new: Type) -> bool:
 
 @dataclass(frozen=True)
 class Evolution:
-    """What a target must do to take the contract: columns to add, columns to widen."""
+    """What a target must do to take the contract: columns to add, to widen, to let be null."""
 
     added: tuple[Column, ...] = ()
     widened: tuple[Column, ...] = ()
+    loosened: tuple[Column, ...] = ()
 
 
 def evolve(where: str, old: tuple[Column, ...], new: tuple[Column, ...]) -> Evolution:
@@ -210,5 +211,5 @@ def evolve(where: str, old: tuple[Column, ...], new: tuple[Column, ...]) -> Evol
             f"{where}: {', '.join(problems)}\n{versions}",
             hint="make the new column optional, or rebuild the target from the topic",
         )
-    # Losing a not-null is a widening too; the targets' own columns are all nullable but the key, so it needs no change.
-    return Evolution(added, tuple(n for o, n in shared if o.type != n.type))
+    widened = tuple(n for o, n in shared if not widens(n.type, o.type))
+    return Evolution(added, widened, tuple(n for o, n in shared if n.nullable and not o.nullable))

@@ -32,7 +32,8 @@ class Positions(msgspec.Struct, frozen=True):
 
     def encode(self) -> str:
         """As JSON with sorted partitions, so that equal positions are equal text."""
-        return msgspec.json.encode(self, order="deterministic").decode()
+        ordered = Positions(self.topic, self.topic_id, dict(sorted(self.next.items())))
+        return msgspec.json.encode(ordered).decode()
 
     def of(self, partitions: Iterable[int]) -> dict[int, int]:
         """The entries of some partitions."""

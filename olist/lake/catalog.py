@@ -1,0 +1,42 @@
+"""Open the Iceberg catalog: SQL (PostgreSQL or SQLite), compare-and-set on a table's metadata location."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NamespaceAlreadyExistsError
+
+from olist.settings import Settings
+
+CATALOG = "olist"
+NAMESPACE = "olist"
+
+
+def open_catalog(settings: Settings) -> SqlCatalog:
+    """The catalog of the lake, its namespace made where it is missing.
+
+    Table files live under ``settings.warehouse_location``, on S3 or on a disk.
+    """
+    catalog = SqlCatalog(
+        CATALOG,
+        **{
+            "uri": settings.catalog_url,
+            "warehouse": settings.warehouse_location,
+            "s3.endpoint": settings.s3_url,
+            "s3.access-key-id": settings.s3_access_key,
+            "s3.secret-access-key": settings.s3_secret_key.get_secret_value(),
+            "s3.region": settings.s3_region,
+            "s3.force-virtual-addressing": "false",
+            # A connection that the server closed is noticed and replaced instead of failing a commit.
+            "pool_pre_ping": "true",
+        },
+    )
+    with suppress(NamespaceAlreadyExistsError):
+        catalog.create_namespace(NAMESPACE)
+    return catalog
+
+
+def identifier(name: str) -> tuple[str, str]:
+    """A lake table's identifier in the catalog."""
+    return NAMESPACE, name

@@ -1,0 +1,106 @@
+"""Contract -> Iceberg schema, partition spec and properties; and back to columns, so that evolution can be judged."""
+
+from __future__ import annotations
+
+from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.transforms import MonthTransform
+from pyiceberg.types import (
+    DecimalType,
+    DoubleType,
+    IcebergType,
+    IntegerType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestampType,
+)
+
+from olist.batches import COMMITTED_AT, META, OFFSET, OP, PARTITION
+from olist.contracts import Column, Contract, Float, Integer, Money, Text, Timestamp, Type
+
+ORIGIN_TYPES: dict[str, IcebergType] = {
+    OP: StringType(),
+    PARTITION: IntegerType(),
+    OFFSET: LongType(),
+    COMMITTED_AT: TimestampType(),
+}
+FIRST_PARTITION_FIELD_ID = 1000
+
+PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    "write.parquet.compression-level": "1",
+    "write.delete.mode": "merge-on-read",
+    "write.update.mode": "merge-on-read",
+    # What a conflict means is ours to decide (olist.lake.table); a blind retry would skip the check of positions.
+    "commit.retry.num-retries": "0",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+}
+
+
+def iceberg_type(kind: Type) -> IcebergType:
+    """The Iceberg type of a contract type."""
+    match kind:
+        case Text():
+            return StringType()
+        case Integer(bits=bits):
+            return IntegerType() if bits == 32 else LongType()
+        case Float():
+            return DoubleType()
+        case Money(precision=precision, scale=scale):
+            return DecimalType(precision, scale)
+        case Timestamp():
+            return TimestampType()
+
+
+def contract_type(kind: IcebergType) -> Type:
+    """The contract type of an Iceberg type that `iceberg_type` makes.
+
+    Raises:
+        TypeError: a type that no contract has; somebody else changed the table.
+    """
+    match kind:
+        case StringType():
+            return Text()
+        case IntegerType():
+            return Integer(32)
+        case LongType():
+            return Integer(64)
+        case DoubleType():
+            return Float()
+        case DecimalType(precision=precision, scale=scale):
+            return Money(precision, scale)
+        case TimestampType():
+            return Timestamp()
+    raise TypeError(f"no contract type is an Iceberg {kind}")
+
+
+def iceberg_schema(contract: Contract, *, history: bool) -> Schema:
+    """The schema of a new table: the contract's columns, then where each row came from (a history: and what it did).
+
+    In a history only the key is required: a delete has nothing else.
+    """
+    origin = META if history else META[1:]
+    required = {c.name for c in (contract.key_columns if history else contract.columns) if not c.nullable}
+    columns = [(c.name, iceberg_type(c.type), c.name in required) for c in contract.columns]
+    columns += [(name, ORIGIN_TYPES[name], name != COMMITTED_AT) for name in origin]
+    return Schema(
+        *[NestedField(i, name, kind, required=required) for i, (name, kind, required) in enumerate(columns, start=1)]
+    )
+
+
+def partition_spec(contract: Contract, schema: Schema, *, history: bool) -> PartitionSpec:
+    """Current rows are partitioned as the contract says; a history is read by time of change and stays whole."""
+    if contract.partition_by is None or history:
+        return UNPARTITIONED_PARTITION_SPEC
+    source = schema.find_field(contract.partition_by.column)
+    name = f"{source.name}_month"
+    return PartitionSpec(PartitionField(source.field_id, FIRST_PARTITION_FIELD_ID, MonthTransform(), name))
+
+
+def contract_columns(schema: Schema) -> tuple[Column, ...]:
+    """The table's columns as contract columns, without the origin columns."""
+    fields = [field for field in schema.fields if field.name not in ORIGIN_TYPES]
+    return tuple(Column(field.name, contract_type(field.field_type), not field.required) for field in fields)

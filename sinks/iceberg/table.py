@@ -1,0 +1,98 @@
+"""Topic -> Iceberg, exactly once: rows and source positions land in the same commit.
+
+A contract with a history writes two lake tables, each with its own positions and committed one after the other, history
+first. A kill between the two leaves them at different positions; the reading goes on at the lower one, and each table
+skips what it already holds.
+
+Guarantee: ``next`` is the offset after the last one applied; a table that stands at n holds every change below n once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+from pyiceberg.catalog.sql import SqlCatalog
+
+from olist.batches import Batch
+from olist.contracts import Contract
+from olist.lake.catalog import open_catalog
+from olist.lake.table import LakeTable, Staged, unseen
+from olist.lake.trouble import lake_trouble
+from olist.positions import Positions
+from olist.settings import Settings
+from sinks.base import Refusal, SinkTable
+
+
+class IcebergTable(SinkTable):
+    """One contract's lake tables."""
+
+    name = "iceberg"
+
+    def __init__(self, contract: Contract, settings: Settings) -> None:
+        super().__init__(contract)
+        self.settings = settings
+        self._catalog: SqlCatalog | None = None
+        self._tables: list[LakeTable] = []
+        self._staged: list[tuple[LakeTable, Staged]] = []
+
+    def open(self) -> Positions | None:
+        """Positions of the table that lags, since reading goes on there."""
+        self._staged = []
+        if self._catalog is None:
+            with lake_trouble():
+                self._catalog = open_catalog(self.settings)
+        if not self._tables:
+            kinds = [True, False] if self.contract.history else [False]
+            self._tables = [LakeTable(self._catalog, self.contract, history=history) for history in kinds]
+        return _lowest([table.open() for table in self._tables])
+
+    def own(self, partitions: frozenset[int]) -> None:
+        """Rebuild the key index for these partitions' rows."""
+        for table in self._tables:
+            table.own(partitions)
+
+    def stage(self, batch: Batch) -> Sequence[Refusal]:
+        """Write the files. A lake column holds whatever the contract admits, so nothing is refused."""
+        self._staged = [(table, table.stage(self._changes(table, batch))) for table in self._tables]
+        return ()
+
+    def commit(self, batch: Batch, held: Positions) -> Positions:
+        """One commit per lake table, the history first."""
+        for table, staged in self._staged:
+            stands = table.positions or held
+            to = {p: end for p, end in batch.next.items() if end > stands.next.get(p, 0)}
+            if to:
+                table.commit(staged, stands, to)
+        self._staged = []
+        return held.advanced(batch.next)
+
+    def drop(self) -> None:
+        """Remove the lake tables and their files."""
+        self.open()
+        for table in self._tables:
+            table.drop()
+        self._tables = []
+
+    def close(self) -> None:
+        """Let go of the catalog's connections."""
+        if self._catalog is not None:
+            self._catalog.close()
+            self._catalog, self._tables = None, []
+
+    def _changes(self, table: LakeTable, batch: Batch) -> pl.DataFrame:
+        return unseen(batch.frame if table.history else batch.last_per_key(), table.positions)
+
+
+def _lowest(held: list[Positions | None]) -> Positions | None:
+    """Per partition the lowest position; None when a table has none yet."""
+    known = [positions for positions in held if positions is not None]
+    if len(known) < len(held):
+        return None
+    first = known[0]
+    return Positions(first.topic, first.topic_id, {p: min(k.next[p] for k in known) for p in first.next})
+
+
+def connect(contract: Contract, settings: Settings) -> IcebergTable:
+    """The contract's lake tables, not yet opened."""
+    return IcebergTable(contract, settings)
