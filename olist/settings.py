@@ -57,6 +57,10 @@ class Settings(BaseSettings):
         None, description="SQLAlchemy URL of the Iceberg catalog; default: the PostgreSQL above"
     )
 
+    dead_letter_limit: int = Field(1000, ge=0, description="dead letters within a minute before a sink stops")
+    patience_s: float = Field(
+        240.0, gt=0, lt=290, description="seconds a sink waits for a server that is away before it gives up"
+    )
     metrics_port: int | None = Field(None, description="serve /metrics of a long-running process on this loopback port")
     log_format: str = Field("console", pattern="^(console|json)$", description="console or json")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least severe level logged")

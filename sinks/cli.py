@@ -1,0 +1,106 @@
+"""`olist sink`: run a sink, look where sinks stand, rebuild a target from its topics."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from threading import Event
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from olist.contracts import Contract
+from olist.errors import BadInput
+from olist.settings import settings
+from olist.tables import TABLES
+from sinks.targets import TARGETS
+
+target_argument = click.argument("target", type=click.Choice(TARGETS))
+tables_option = click.option("--tables", default="", help="Only these tables, comma separated; the default is all.")
+
+
+@click.group("sink")
+def command() -> None:
+    """Carry topics to a target, exactly once where the target can.
+
+    \b
+    olist sink run iceberg                     until stopped (SIGTERM finishes the batch in hand)
+    olist sink run postgres --tables orders    one table only
+    olist sink rebuild opensearch              what a rebuild would remove; --yes does it
+    """
+
+
+@command.command("run")
+@target_argument
+@tables_option
+@click.option("--interval", "interval_s", default=1.0, show_default=True, help="Seconds a batch gathers records.")
+@click.option("--most", default=100_000, show_default=True, help="Records in one batch, over all tables.")
+@click.option("--threads", default=4, show_default=True, help="Tables written side by side.")
+def run(target: str, tables: str, interval_s: float, most: int, threads: int) -> None:
+    """Run one sink process. Start several for one target and they share its partitions."""
+    from olist.telemetry import configure_logging, serve_metrics
+    from olist.topics.admin import ensure_topics
+    from sinks.runner import run_sink
+
+    current = settings()
+    configure_logging(current)
+    serve_metrics(current)
+    contracts = contracts_for(target, tables)
+    ensure_topics(current, contracts)
+    stopping = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    run_sink(current, target, contracts, stopping, most=most, interval_s=interval_s, threads=threads)
+
+
+@command.command("rebuild")
+@target_argument
+@tables_option
+@click.option("--yes", is_flag=True, help="Do it; without this it only shows what would be removed.")
+def rebuild(target: str, tables: str, yes: bool) -> None:
+    """Empty a target's tables so that the sink reads their topics from the beginning. Stop its sinks first."""
+    from sinks.targets import factory
+
+    current = settings()
+    for contract in contracts_for(target, tables):
+        table = factory(target)(contract, current)
+        if yes:
+            table.drop()
+            click.echo(f"removed {target} table {contract.table}")
+        else:
+            held = table.open()
+            told = f"at {sum(held.next.values())} records read" if held else "never written"
+            click.echo(f"would remove {target} table {contract.table} ({told})")
+        table.close()
+    click.echo(f"now: `olist sink run {target}`" if yes else "nothing was removed; --yes does it")
+
+
+@command.command("status")
+@tables_option
+def status(tables: str) -> None:
+    """Where each target stands: offsets behind the end of its topic, per table."""
+    from olist.topics.admin import admin_client, topic_states
+    from sinks.lag import lag
+
+    current = settings()
+    contracts = contracts_for(None, tables)
+    states = topic_states(admin_client(current.kafka_bootstrap), [c.topic(current.topic_prefix) for c in contracts])
+    shown = Table("table", *TARGETS, box=None)
+    for contract in contracts:
+        state = states[contract.topic(current.topic_prefix)]
+        behind = [lag(target, contract, current, state) for target in TARGETS]
+        shown.add_row(contract.table, *("-" if b is None else str(b) for b in behind))
+    Console().print(shown)
+
+
+def contracts_for(target: str | None, tables: str) -> Sequence[Contract]:
+    """The contracts named, or all that the target takes.
+
+    Raises:
+        BadInput: a name that is no table.
+    """
+    names = [name.strip() for name in tables.split(",") if name.strip()] or list(TABLES)
+    if unknown := [name for name in names if name not in TABLES]:
+        raise BadInput(f"no table named {', '.join(unknown)}", hint=f"tables: {', '.join(TABLES)}")
+    return [TABLES[name] for name in names if target is None or target in TABLES[name].targets]

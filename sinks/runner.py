@@ -1,0 +1,119 @@
+"""The one runner of all sinks: polls topics, hands what came to the tables' writers, side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import structlog
+
+from olist.contracts import Contract
+from olist.positions import TopicState, check_topic
+from olist.settings import Settings
+from olist.topics.admin import admin_client, topic_states
+from sinks.dead_letters import DeadLetters
+from sinks.patience import Patience
+from sinks.source import Polled, Source
+from sinks.targets import factory
+from sinks.writer import TableWriter
+
+log = structlog.get_logger()
+
+TopicStates = Callable[[Sequence[str]], Mapping[str, TopicState]]
+
+
+class Runner:
+    """Carries the topics of some contracts to one target, as one member of the target's group."""
+
+    def __init__(
+        self, writers: Mapping[str, TableWriter], states: TopicStates, patience: Patience, *, threads: int
+    ) -> None:
+        self.writers = dict(writers)  # by topic
+        self.states = states
+        self.patience = patience
+        self.owned: Mapping[str, frozenset[int]] = {}
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sink")
+
+    def run(self, source: Source, *, most: int, interval_s: float) -> None:
+        """Poll and flush until asked to stop. A batch that has begun is finished first."""
+        try:
+            while not self.patience.stopping.is_set():
+                self.flush(source.poll(most, interval_s))
+        finally:
+            self._pool.shutdown(wait=True)
+            source.close()
+            for writer in self.writers.values():
+                writer.table.close()
+
+    def assigned(self, owned: Mapping[str, frozenset[int]]) -> Mapping[str, Mapping[int, int]]:
+        """Take over partitions and say where to go on in each: the target knows, not Kafka."""
+        self.owned = owned
+        if not owned:
+            return {}
+        states = self._states(sorted(owned))
+        starts = self._pool.map(lambda topic: self.writers[topic].take_over(owned[topic], states[topic]), owned)
+        answer = dict(zip(owned, starts, strict=True))
+        log.info("assigned", positions={topic: sum(start.values()) for topic, start in answer.items()})
+        return answer
+
+    def flush(self, polled: Polled) -> None:
+        """Write what a poll brought, tables side by side.
+
+        The topics' ids are asked for after reading: records read while a topic still had our id are ours for certain.
+        """
+        news = [t for t in self.owned if self.writers[t].has_news(polled.records.get(t, []), polled.ends.get(t, {}))]
+        if not news:
+            return
+        states = self._states(news)
+        for topic in news:
+            check_topic(self.writers[topic].table.name, self.writers[topic].held, states[topic])
+        list(self._pool.map(lambda t: self.writers[t].write(polled.records.get(t, []), polled.ends.get(t, {})), news))
+
+    def _states(self, topics: Sequence[str]) -> Mapping[str, TopicState]:
+        return self.patience.insist("topics", lambda: self.states(topics))
+
+
+def run_sink(
+    settings: Settings,
+    target: str,
+    contracts: Sequence[Contract],
+    stopping: Event,
+    *,
+    most: int = 100_000,
+    interval_s: float = 1.0,
+    threads: int = 4,
+) -> None:
+    """Run one sink until `stopping` is set.
+
+    Args:
+        settings: where the servers are.
+        target: ``iceberg``, ``postgres`` or ``opensearch``.
+        contracts: the tables to carry.
+        stopping: set it from a signal handler.
+        most: records in one poll, over all topics.
+        interval_s: how long a poll gathers records: the price of a commit against the freshness of the target.
+        threads: tables written side by side.
+
+    Raises:
+        Stopped: going on would lose, double or mix data.
+        ServerTrouble: a server stayed away for longer than ``settings.patience_s``.
+    """
+    connect = factory(target)
+    patience = Patience(settings.patience_s, stopping, time.monotonic)
+    letters = DeadLetters(settings)
+    admin = admin_client(settings.kafka_bootstrap)
+    writers = {
+        topic: TableWriter(topic, connect(contract, settings), letters, patience)
+        for contract in contracts
+        for topic in [contract.topic(settings.topic_prefix)]
+    }
+    runner = Runner(writers, lambda topics: topic_states(admin, topics), patience, threads=threads)
+    source = Source(settings, group_of(settings, target), sorted(writers), runner.assigned)
+    runner.run(source, most=most, interval_s=interval_s)
+
+
+def group_of(settings: Settings, target: str) -> str:
+    """The consumer group of a target's sink processes."""
+    return f"{settings.topic_prefix}.sink.{target}"

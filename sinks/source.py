@@ -1,0 +1,129 @@
+"""Topics in: one consumer of a group, positions from the target instead of from Kafka.
+
+Kafka's committed offsets are not used: on every assignment the target says where to go on. Reads are
+``read_committed``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from olist.batches import Record
+from olist.errors import PositionRefused, ServerTrouble
+from olist.settings import Settings
+
+# topic -> partitions now owned; answers with topic -> partition -> next offset.
+Assigned = Callable[[Mapping[str, frozenset[int]]], Mapping[str, Mapping[int, int]]]
+
+
+class Consumed(Record, Protocol):
+    """A record that knows when its topic got it: (kind, milliseconds since 1970)."""
+
+    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
+
+
+@dataclass
+class Polled:
+    """What one poll brought: records by topic in offset order, and ends reached.
+
+    An end is the offset after the last record *or transaction marker* of a partition: positions can pass markers.
+    """
+
+    records: dict[str, list[Consumed]] = field(default_factory=lambda: defaultdict(list))
+    ends: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+
+
+class Source:
+    """A consumer whose group spreads partitions, and whose offsets come from `assigned`."""
+
+    def __init__(self, settings: Settings, group: str, topics: Sequence[str], assigned: Assigned) -> None:
+        self._assigned = assigned
+        self._reassigned = False
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.kafka_bootstrap,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",  # an offset that is gone is a decision for people
+                "enable.partition.eof": True,
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": 10_000,
+                "heartbeat.interval.ms": 2_000,
+                "max.poll.interval.ms": 300_000,
+                # Large fetches: one record at a time costs several times the CPU.
+                "fetch.min.bytes": 1,
+                "fetch.max.bytes": 32 << 20,
+                "max.partition.fetch.bytes": 8 << 20,
+                "queued.max.messages.kbytes": 128 << 10,
+                "topic.metadata.refresh.interval.ms": 30_000,
+                "log_level": 0,
+            }
+        )
+        self._consumer.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
+
+    def poll(self, most: int, within_s: float) -> Polled:
+        """Up to `most` records, or what comes within a time. Empty when the assignment changed meanwhile.
+
+        Raises:
+            PositionRefused: an offset that the target stands at is gone from the topic.
+            ServerTrouble: the consumer failed for good.
+        """
+        self._reassigned = False
+        try:
+            messages = self._consumer.consume(most, within_s)
+        except KafkaException as error:
+            raise ServerTrouble("kafka", str(error)) from error
+        if self._reassigned:
+            # Records fetched before the change may belong to others now; positions were read anew, so read again.
+            return Polled()
+        return _sorted_out(messages)
+
+    def close(self) -> None:
+        """Leave the group at once, so that others need not wait for the session to time out."""
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._reassigned = True
+        owned: dict[str, set[int]] = defaultdict(set)
+        for partition in partitions:
+            owned[partition.topic].add(partition.partition)
+        starts = self._assigned({topic: frozenset(numbers) for topic, numbers in owned.items()})
+        for partition in partitions:
+            partition.offset = starts[partition.topic][partition.partition] or OFFSET_BEGINNING
+        consumer.assign(partitions)
+
+    def _on_revoke(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._reassigned = True
+        consumer.unassign()
+
+
+def _sorted_out(messages: Sequence[Message]) -> Polled:
+    polled = Polled()
+    for message in messages:
+        error, topic, partition, offset = message.error(), message.topic(), message.partition(), message.offset()
+        assert topic is not None and partition is not None and offset is not None  # noqa: PT018 - a consumed one has all
+        if error is None:
+            polled.records[topic].append(cast(Consumed, message))
+        elif error.code() == KafkaError._PARTITION_EOF:
+            polled.ends[topic][partition] = offset
+        else:
+            _judge(error, message)
+    return polled
+
+
+def _judge(error: KafkaError, message: Message) -> None:
+    where = f"{message.topic()}[{message.partition()}]"
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:
+        raise PositionRefused(
+            f"{where}: the topic does not have the offset that the target stands at: {error.str()}",
+            hint="was the topic re-created or cut? `olist sink rebuild` reads it from its beginning",
+        )
+    if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+        raise ServerTrouble("kafka", f"{where}: {error.str()}", hint="`olist topics ls` shows what is there")
+    # Anything else is librdkafka's own to retry; it says so and goes on.
