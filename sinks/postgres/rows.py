@@ -1,0 +1,39 @@
+"""A batch's frame as what COPY reads, and the rows that PostgreSQL would refuse.
+
+CSV keeps every text to the letter: polars writes null as nothing and the empty string as two quotes, which is how COPY
+tells them apart; line breaks, quotes and commas stand in quotes; decimals and microseconds are written exactly.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from olist.batches import OP
+from olist.contracts import Contract, Text
+from sinks.base import Refusal
+from sinks.postgres.ddl import column_names
+from sinks.postgres.statements import DELETED
+
+# A btree entry holds 2,704 bytes (a third of a page); this leaves room for the other key columns' headers.
+MOST_KEY_BYTES = 2600
+
+
+def refused_rows(contract: Contract, frame: pl.DataFrame) -> list[Refusal]:
+    """The rows that the server would refuse for what they hold: a NUL character, a key too long for its index."""
+    texts = [column.name for column in contract.columns if isinstance(column.type, Text)]
+    found = {
+        row: f"{name} holds a NUL character, which PostgreSQL's text cannot"
+        for name in texts
+        for row in frame[name].str.contains("\0", literal=True).arg_true()
+    }
+    keys = [pl.col(name).str.len_bytes() for name in texts if name in contract.key]
+    if keys:
+        long = frame.select(pl.sum_horizontal(keys) > MOST_KEY_BYTES).to_series().arg_true()
+        found |= dict.fromkeys(long, f"the key is longer than the {MOST_KEY_BYTES} bytes that PostgreSQL can index")
+    return [Refusal(row, found[row]) for row in sorted(found)]
+
+
+def csv(contract: Contract, frame: pl.DataFrame) -> bytes:
+    """The rows as COPY takes them, in the staging table's column order."""
+    deleted = (pl.col(OP) == "d").alias(DELETED)
+    return frame.select(*column_names(contract), deleted).write_csv(include_header=False).encode()

@@ -1,0 +1,46 @@
+"""The statements that take a staged batch into the table. Pure text, made once per contract."""
+
+from __future__ import annotations
+
+from olist.batches import OFFSET
+from olist.contracts import Contract
+from sinks.postgres.ddl import column_names, listed, quoted, table_name
+
+STAGED = "pg_temp.staged"
+DELETED = "_deleted"
+
+# Set before the first lock: a process that is stopped while it holds one must not stop the others for longer.
+LIMIT_IDLE = b"SET LOCAL idle_in_transaction_session_timeout = '20s'"
+
+
+class Statements:
+    """What one contract's table needs, as bytes for the driver."""
+
+    def __init__(self, contract: Contract) -> None:
+        table, names = table_name(contract), column_names(contract)
+        # Types without constraints: of a delete only the key is there. Emptied by every COMMIT and ROLLBACK.
+        self.create_stage = (
+            f"CREATE TEMP TABLE staged ON COMMIT DELETE ROWS AS "
+            f"SELECT {listed(names)}, false AS {DELETED} FROM {table} WITH NO DATA"
+        ).encode()
+        self.drop_stage = f"DROP TABLE IF EXISTS {STAGED}".encode()
+        self.copy = f"COPY {STAGED} ({listed(names)}, {DELETED}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')".encode()
+        self.upsert = _upsert(contract, table, names).encode()
+        self.delete = _delete(contract, table).encode()
+
+
+def _upsert(contract: Contract, table: str, names: tuple[str, ...]) -> str:
+    """Insert or replace, unless the row there is newer. A key stays in its partition, so the offset alone tells."""
+    values = tuple(name for name in names if name not in contract.key)
+    return (
+        f"INSERT INTO {table} AS t ({listed(names)}) SELECT {listed(names)} FROM {STAGED} WHERE NOT {DELETED} "
+        f"ON CONFLICT ({listed(contract.key)}) DO UPDATE SET ({listed(values)}) = ROW ({listed(values, 'excluded.')}) "
+        f"WHERE t.{quoted(OFFSET)} < excluded.{quoted(OFFSET)}"
+    )
+
+
+def _delete(contract: Contract, table: str) -> str:
+    """Remove the rows whose last change is a delete, unless the row there is newer."""
+    same = " AND ".join(f"t.{quoted(name)} = s.{quoted(name)}" for name in contract.key)
+    older = f"t.{quoted(OFFSET)} < s.{quoted(OFFSET)}"
+    return f"DELETE FROM {table} t USING {STAGED} s WHERE s.{DELETED} AND {same} AND {older}"

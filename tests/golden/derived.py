@@ -1,0 +1,36 @@
+"""The derived files and how each is made. A target adds its line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from olist.tables import TABLES
+from sinks.postgres.ddl import create_table
+
+FOLDER = Path(__file__).parent
+RENEW = "python -m tests.golden"
+
+
+def postgres() -> str:
+    """Every table's DDL."""
+    return "".join(f"{create_table(contract)};\n\n" for contract in TABLES.values()).rstrip() + "\n"
+
+
+DERIVED: dict[str, Callable[[], str]] = {
+    "postgres.sql": postgres,
+}
+
+
+def renew() -> list[Path]:
+    """Write the files that are stale; return them."""
+    stale = [(FOLDER / name, make()) for name, make in DERIVED.items() if not is_fresh(name)]
+    for path, text in stale:
+        path.write_text(text, encoding="utf-8")
+    return [path for path, _ in stale]
+
+
+def is_fresh(name: str) -> bool:
+    """Whether the committed file is what the contracts say."""
+    path = FOLDER / name
+    return path.exists() and path.read_text(encoding="utf-8") == DERIVED[name]()

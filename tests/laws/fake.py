@@ -1,0 +1,101 @@
+"""A target in memory. The laws run on it too, so a law that only real servers pass is a law about servers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from olist.batches import OFFSET, OP, Batch
+from olist.contracts import Column, Contract, evolve
+from olist.errors import ContractRefused, Fenced, ServerTrouble
+from olist.positions import Positions
+from olist.settings import Settings
+from sinks.base import Refusal, SinkTable
+
+REFUSED = "refuse me"
+
+
+@dataclass
+class Stored:
+    """What the target holds of one table."""
+
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
+    positions: Positions | None = None
+
+
+TABLES: dict[str, Stored] = {}
+
+
+def connect(contract: Contract, settings: Settings) -> MemoryTable:
+    """As every target's `table.connect`."""
+    return MemoryTable(contract)
+
+
+class MemoryTable(SinkTable):
+    """Transactional, as PostgreSQL and the lake are."""
+
+    name = "memory"
+
+    def __init__(self, contract: Contract) -> None:
+        super().__init__(contract)
+        self._staged: list[dict[str, Any]] | None = None
+
+    def open(self) -> Positions | None:
+        self._staged = None
+        stored = TABLES.setdefault(self.contract.table, Stored(self.contract.key, self.contract.columns))
+        if stored.key != self.contract.key:
+            raise ContractRefused(f"memory {self.contract.table}: the key is {stored.key}, not {self.contract.key}")
+        evolution = evolve(f"memory {self.contract.table}", stored.columns, self.contract.columns)
+        for row in stored.rows.values():
+            row.update({column.name: None for column in evolution.added})
+        stored.columns = self.contract.columns
+        return stored.positions
+
+    def own(self, partitions: frozenset[int]) -> None:
+        pass
+
+    def stage(self, batch: Batch) -> Sequence[Refusal]:
+        rows = list(batch.frame.iter_rows(named=True))
+        refused = [Refusal(i, "it asked for it") for i, row in enumerate(rows) if row.get("label") == REFUSED]
+        kept = set(range(len(rows))) - {refusal.row for refusal in refused}
+        self._staged = [rows[i] for i in sorted(kept)]
+        return refused
+
+    def commit(self, batch: Batch, held: Positions) -> Positions:
+        stored = TABLES.get(self.contract.table)
+        if stored is None or self._staged is None:
+            raise ServerTrouble(self.name, "nothing is staged")
+        self._compare(stored.positions or _none(held), held, batch)
+        for row in self._staged:
+            self._apply(stored, row)
+        self._staged = None
+        stored.positions = (stored.positions or held).advanced(batch.next)
+        return stored.positions
+
+    def _compare(self, there: Positions, held: Positions, batch: Batch) -> None:
+        if there.topic_id != held.topic_id:
+            raise Fenced(f"memory {self.contract.table}: topic id {there.topic_id}, not {held.topic_id}")
+        there.expect(f"memory {self.contract.table}", held.of(batch.next))
+
+    def _apply(self, stored: Stored, row: dict[str, Any]) -> None:
+        key = tuple(row[name] for name in self.contract.key)
+        there = stored.rows.get(key)
+        if there is not None and there[OFFSET] >= row[OFFSET]:
+            return
+        if row.pop(OP) == "d":
+            stored.rows.pop(key, None)
+        else:
+            stored.rows[key] = row
+
+    def drop(self) -> None:
+        TABLES.pop(self.contract.table, None)
+
+    def close(self) -> None:
+        self._staged = None
+
+
+def _none(held: Positions) -> Positions:
+    return Positions(held.topic, held.topic_id, dict.fromkeys(held.next, 0))

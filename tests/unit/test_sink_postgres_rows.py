@@ -1,0 +1,39 @@
+"""What COPY reads, and what is refused before it."""
+
+from __future__ import annotations
+
+from olist.batches import decode_batch
+from sinks.postgres.rows import MOST_KEY_BYTES, csv, refused_rows
+from tests.laws.parcels import PARCELS, Parcel, delete, parcel, topic_of, upserts
+
+
+def refused(*rows: Parcel) -> dict[int, str]:
+    batch = decode_batch(PARCELS, topic_of(PARCELS), upserts(PARCELS, rows))
+    return {refusal.row: refusal.reason for refusal in refused_rows(PARCELS, batch.frame)}
+
+
+def test_null_and_the_empty_text_are_told_apart() -> None:
+    batch = decode_batch(PARCELS, topic_of(PARCELS), upserts(PARCELS, [parcel(label="", note=None)]))
+    (line,) = csv(PARCELS, batch.frame).decode().splitlines()
+    assert line.startswith('p1,1,"",100,2017-07-14T02:40:00.000000,10.50,-23.5,-46.6,,,')
+    assert line.endswith(",false")
+
+
+def test_of_a_delete_only_the_key_is_there() -> None:
+    batch = decode_batch(PARCELS, topic_of(PARCELS), [delete(PARCELS, ("p1", 1), 7)])
+    (line,) = csv(PARCELS, batch.frame).decode().splitlines()
+    assert line.startswith("p1,1,,,,,,,,,")
+    assert line.endswith(",true")
+
+
+def test_a_nul_character_is_refused_with_its_column() -> None:
+    told = refused(parcel("p1"), parcel("p2", note="a\0b"), parcel("p\0", note="x"))
+    assert set(told) == {1, 2}
+    assert told[1].startswith("note holds a NUL")
+    assert told[2].startswith("parcel_id holds a NUL")
+
+
+def test_a_key_that_no_index_takes_is_refused() -> None:
+    told = refused(parcel("x" * MOST_KEY_BYTES), parcel("é" * (MOST_KEY_BYTES // 2 + 1)))
+    assert set(told) == {1}
+    assert "key is longer" in told[1]
