@@ -103,6 +103,26 @@ def topic_states(admin: AdminClient, topics: Iterable[str]) -> dict[str, TopicSt
     return {topic: TopicState(topic, str(ids[topic].topic_id), first[topic], end[topic]) for topic in names}
 
 
+def delete_topics(settings: Settings, topics: Iterable[str]) -> None:
+    """Delete topics and wait until they are gone; one that is not there is gone already.
+
+    Raises:
+        ServerTrouble: Kafka does not answer, or keeps a topic.
+    """
+    admin = admin_client(settings.kafka_bootstrap)
+    there, _brokers = _cluster(admin, settings.kafka_bootstrap)
+    doomed = sorted(there.intersection(topics))
+    if not doomed:
+        return
+    for topic, future in admin.delete_topics(doomed, operation_timeout=TIMEOUT_S).items():
+        _answer(future, topic)
+    deadline = time.monotonic() + TIMEOUT_S
+    while left := _cluster(admin, settings.kafka_bootstrap)[0].intersection(doomed):
+        if time.monotonic() > deadline:
+            raise ServerTrouble("kafka", f"still there {TIMEOUT_S:g} s after their deletion: {', '.join(sorted(left))}")
+        time.sleep(ELECTION_PAUSE_S)
+
+
 def _cluster(admin: AdminClient, bootstrap: str) -> tuple[set[str], int]:
     """The topics that are there, and the number of brokers."""
     try:

@@ -1,0 +1,138 @@
+"""Which records a tail shows: the last N, from an offset, since a time, of one key; then, if asked, what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+import msgspec
+from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined] # a public name, re-exported without `as`
+
+from olist.changes import Position, codec
+from olist.contracts import Contract
+from olist.errors import BadInput
+from olist.positions import TopicState
+from olist.topics.admin import TIMEOUT_S
+from olist.topics.decoded import Seen, see
+from olist.topics.partitioner import partition_of
+from olist.topics.reading import follow, read
+from olist.topics.starting import before_end, clamped, partitions_of
+from olist.topics.survey import Broker, away
+
+WIDER = 4
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for. `offset` and `since` begin somewhere and go forward; otherwise the newest are shown."""
+
+    records: int | None
+    offset: int | None = None
+    since: datetime | None = None
+    partition: int | None = None
+    key: bytes | None = None
+
+    @property
+    def forward(self) -> bool:
+        """From a beginning on, rather than the newest."""
+        return self.offset is not None or self.since is not None
+
+
+def key_bytes(text: str, contract: Contract | None) -> bytes:
+    """The record key of ``{"column": value}`` or, for one key column, of its plain value.
+
+    Raises:
+        BadInput: the text is no key of this contract.
+    """
+    if contract is None:
+        return text.encode()
+    made = codec(contract)
+    plain = not text.lstrip().startswith("{")
+    if plain and len(contract.key) > 1:
+        raise BadInput(
+            f"{contract.table} has a key of {len(contract.key)} columns",
+            hint="write it as JSON: " + msgspec.json.encode(dict.fromkeys(contract.key, "...")).decode(),
+        )
+    texts = [text, msgspec.json.encode(text).decode()] if plain else [text]
+    candidates = [f'{{"{contract.key[0]}":{one}}}' for one in texts] if plain else texts
+    problem = ""
+    for candidate in candidates:
+        try:
+            return made.encode_key(made.decode_key(candidate.encode()))
+        except msgspec.MsgspecError as error:
+            problem = str(error)
+    raise BadInput(f"no key of {contract.table}: {text}", hint=problem)
+
+
+class Tail:
+    """One topic, looked at."""
+
+    def __init__(self, broker: Broker, state: TopicState, contract: Contract | None, wanted: Wanted) -> None:
+        self.broker, self.state, self.contract, self.wanted = broker, state, contract, wanted
+        only = wanted.partition
+        if wanted.key is not None and only is None:
+            only = partition_of(wanted.key, len(state.end))
+        self.partitions = partitions_of(state, only)
+
+    def there(self) -> Iterator[Seen]:
+        """What is there now and was asked for."""
+        if self.wanted.forward:
+            found = self._kept(message for part in self._read(self._first()) for message in part)
+            return islice(map(self._seen, found), self.wanted.records)
+        return map(self._seen, self._newest())
+
+    def next(self) -> Iterator[Seen]:
+        """What comes after the state that was looked at, for ever."""
+        ends = {partition: self.state.end[partition] for partition in self.partitions}
+        for messages in follow(self.broker.bootstrap, self.state.topic, ends):
+            yield from map(self._seen, self._kept(messages))
+
+    def _newest(self) -> list[Message]:
+        """The newest records by timestamp. Where holes leave too few of them, a longer stretch is read again."""
+        records = self.wanted.records
+        if records == 0:
+            return []
+        back = records if self.wanted.key is None else None
+        while True:
+            start = self._all() if back is None else before_end(self.state, self.partitions, back)
+            found = list(self._kept(message for part in self._read(start) for message in part))
+            if back is None or records is None or len(found) >= records or start == self._all():
+                found.sort(key=lambda message: (message.timestamp()[1], message.partition(), message.offset()))
+                return found if records is None else found[-records:]
+            back *= WIDER
+
+    def _all(self) -> dict[int, int]:
+        return {partition: self.state.first[partition] for partition in self.partitions}
+
+    def _first(self) -> dict[int, int]:
+        if self.wanted.offset is not None:
+            return clamped(self.state, dict.fromkeys(self.partitions, self.wanted.offset))
+        assert self.wanted.since is not None
+        return self._at(int(self.wanted.since.timestamp() * 1000))
+
+    def _at(self, timestamp_ms: int) -> dict[int, int]:
+        """Per partition the first offset at or after a time; the end where there is none."""
+        spec = OffsetSpec.for_timestamp(timestamp_ms)
+        asked = {TopicPartition(self.state.topic, partition): spec for partition in self.partitions}
+        found: dict[int, int] = {}
+        for partition, future in self.broker.admin.list_offsets(asked, request_timeout=TIMEOUT_S).items():
+            try:
+                offset = future.result().offset
+            except KafkaException as error:
+                raise away(self.broker.bootstrap, error) from error
+            found[partition.partition] = offset if offset >= 0 else self.state.end[partition.partition]
+        return clamped(self.state, found)
+
+    def _read(self, first: Mapping[int, int]) -> Iterator[list[Message]]:
+        return read(self.broker.bootstrap, self.state.topic, first, self.state.end)
+
+    def _kept(self, messages: Iterable[Message]) -> Iterator[Message]:
+        key = self.wanted.key
+        return (m for m in messages if key is None or m.key() == key)
+
+    def _seen(self, message: Message) -> Seen:
+        at = Position(self.state.topic, message.partition() or 0, message.offset() or 0)
+        return see(self.contract, message, at)
