@@ -132,15 +132,15 @@ class _Decoded:
             if value is None:
                 return self._append(record, key, self.deleted, "d", 0)
             image = self.codec.image.decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            return self._take_slowly(record, error)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return self._take_slowly(record)
         if image.op == "d":
             return self._append(record, key, self.deleted, "d", image.source.committed_us())
         if image.after is None or image.op in ("t", "m"):
             return self._reject(record, f"op {image.op} without an after-image is not a change of a row")
         return self._append(record, key, image.after, image.op, image.source.committed_us())
 
-    def _take_slowly(self, record: Record, first: Exception) -> None:
+    def _take_slowly(self, record: Record) -> None:
         """A record that the strict decoder refused: fields the contract does not know, or truly bad."""
         key, value = record.key(), record.value()
         if key is None:
@@ -148,8 +148,8 @@ class _Decoded:
         try:
             known_key = self.codec.key.decode(key)
             image, unknown = self.codec.decode_known(value or b"")
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return self._reject(record, str(first))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return self._reject(record, str(error))
         self.unknown.update(unknown)
         if image.op == "d":
             return self._append(record, known_key, self.deleted, "d", image.source.committed_us())

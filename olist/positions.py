@@ -77,7 +77,7 @@ def check_topic(where: str, held: Positions, now: TopicState) -> None:
     """Refuse positions that do not fit the topic as it is now.
 
     Raises:
-        PositionRefused: the topic was re-created, its end lies below the position, or it has other partitions.
+        PositionRefused: the topic was re-created, has other partitions, ends below the position or begins above it.
     """
     way_out = f"`olist sink rebuild {where}` empties the target and reads the topic from its beginning"
     if held.topic_id != now.topic_id:
@@ -89,6 +89,12 @@ def check_topic(where: str, held: Positions, now: TopicState) -> None:
         raise PositionRefused(
             f"{where}: topic {now.topic} has {len(now.end)} partitions, the target knows {len(held.next)}; "
             "keys may have moved between partitions, so their order is lost",
+            hint=way_out,
+        )
+    if lost := {p: (held.next[p], first) for p, first in now.first.items() if 0 < held.next[p] < first}:
+        raise PositionRefused(
+            f"{where}: topic {now.topic} begins above the target's position, so changes are lost "
+            f"(partition: (position, first)): {lost}",
             hint=way_out,
         )
     if short := {p: (held.next[p], end) for p, end in now.end.items() if end < held.next[p]}:

@@ -6,6 +6,7 @@ Every field is read from ``OLIST_<NAME>`` or a line of ``.env`` in the working f
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -94,6 +95,18 @@ class Settings(BaseSettings):
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the Iceberg SQL catalog."""
         return self.catalog or self.postgres_url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a child process that shall have these settings, whatever its own folder holds."""
+        child = dict(os.environ)
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            if plain is None:
+                child.pop(f"OLIST_{name.upper()}", None)
+            else:
+                child[f"OLIST_{name.upper()}"] = str(plain)
+        return child
 
 
 @lru_cache(maxsize=1)

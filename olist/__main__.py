@@ -1,0 +1,5 @@
+"""`python -m olist` is `olist`."""
+
+from olist.cli.main import main
+
+main()

@@ -1,0 +1,83 @@
+"""The arrows and the single homes of ARCHITECTURE.md, held by reading the code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from olist.tables import TABLES
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("producers", "stream_apps", "sinks", "compaction", "connect")
+SOURCES = [path for folder in ("olist", *FOLDERS) for path in sorted((ROOT / folder).rglob("*.py"))]
+# A word of plain language may also be a table's or a column's name; these are only names.
+NAMES = {column.name for c in TABLES.values() for column in c.columns} | {t for t in TABLES if "_" in t}
+
+
+def within(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def strings(path: Path) -> Iterator[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    prose = {
+        node.body[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in prose:
+            yield node.value
+
+
+def names_of_environment(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            yield node.attr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=within)
+def test_folders_import_the_shared_language_and_never_each_other(path: Path) -> None:
+    home = path.relative_to(ROOT).parts[0]
+    foreign = {name for name in imports(path) if name.split(".")[0] in FOLDERS and name.split(".")[0] != home}
+    assert not foreign, f"{within(path)} imports {foreign}; topics are where folders meet"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=within)
+def test_table_and_column_names_are_spelt_in_tables_alone(path: Path) -> None:
+    if within(path) == "olist/tables.py":
+        return
+    assert not NAMES & set(strings(path)), f"{within(path)}: say it through olist.tables"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=within)
+def test_the_environment_is_read_in_settings_alone(path: Path) -> None:
+    if within(path) == "olist/settings.py":
+        return
+    assert not {"environ", "getenv", "putenv"} & set(names_of_environment(path))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=within)
+def test_the_debezium_envelope_is_known_in_changes_alone(path: Path) -> None:
+    if within(path) == "olist/changes.py":
+        return
+    known = {"ts_us", "ts_ns", "txId", "before", "after", "snapshot", "sequence"}
+    assert len(known & set(strings(path))) < 3, f"{within(path)} spells out an envelope; use olist.changes"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=within)
+def test_no_file_nears_five_hundred_lines(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) < 400

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from olist.batches import COMMITTED_AT, OFFSET, OP, PARTITION, Batch, decode_batch, frame_schema
+from olist.changes import UNAVAILABLE, Position, codec
+from olist.errors import BadRecord
+from olist.tables import ORDER_ITEMS, TABLES
+from tests.records import FakeRecord, envelope, record_of
+
+TOPIC = "olist.public.order_items"
+
+
+def item(order: str = "o", number: int = 1, price: str = "1.00") -> dict[str, Any]:
+    return {
+        "order_id": order,
+        "order_item_id": number,
+        "product_id": "p",
+        "seller_id": "s",
+        "shipping_limit_date": 1_000_000,
+        "price": price,
+        "freight_value": "0.50",
+    }
+
+
+def decode(*records: FakeRecord) -> Batch:
+    return decode_batch(ORDER_ITEMS, TOPIC, records)
+
+
+def test_a_batch_has_the_contracts_columns_and_where_each_change_came_from() -> None:
+    batch = decode(record_of(ORDER_ITEMS, item(price="12.34"), 7, op="u", partition=2))
+    row = batch.frame.row(0, named=True)
+    assert batch.frame.schema == pl.Schema(frame_schema(ORDER_ITEMS))
+    assert (row["price"], row[OP], row[PARTITION], row[OFFSET]) == (Decimal("12.34"), "u", 2, 7)
+    assert row[COMMITTED_AT].microsecond == 1_000
+    assert batch.next == {2: 8}
+
+
+def test_of_a_delete_only_the_key_is_set() -> None:
+    batch = decode(
+        record_of(ORDER_ITEMS, item(), 1, op="d"), FakeRecord(b'{"order_id":"t","order_item_id":2}', None, 2)
+    )
+    assert batch.frame[OP].to_list() == ["d", "d"]
+    assert batch.frame["order_id"].to_list() == ["o", "t"]
+    assert batch.frame["price"].null_count() == 2
+
+
+def test_bad_records_stand_aside_with_their_place_and_the_rest_goes_on() -> None:
+    batch = decode(
+        record_of(ORDER_ITEMS, item("a"), 0),
+        record_of(ORDER_ITEMS, item("b", price="NaN"), 1),
+        FakeRecord(None, b"{}", 2),
+        FakeRecord(b"{}", b"garbage", 3),
+        record_of(ORDER_ITEMS, {**item("c"), "seller_id": UNAVAILABLE}, 4),
+        FakeRecord(codec(ORDER_ITEMS).encode_key(("d", 1)), envelope("c", item("e")), 5),
+        FakeRecord(codec(ORDER_ITEMS).encode_key(("d", 1)), envelope("t", None), 6),
+        record_of(ORDER_ITEMS, item("z"), 7),
+    )
+    assert batch.frame["order_id"].to_list() == ["a", "z"]
+    assert sorted(r.error.offset for r in batch.rejected) == [1, 2, 3, 4, 5, 6]
+    assert batch.next == {0: 8}
+
+
+def test_unknown_fields_are_counted_and_are_not_data() -> None:
+    batch = decode(
+        record_of(ORDER_ITEMS, {**item("a"), "gift": 1, "note": "x"}, 0),
+        record_of(ORDER_ITEMS, item("b"), 1),
+        record_of(ORDER_ITEMS, {**item("c"), "gift": 2}, 2),
+    )
+    assert dict(batch.unknown) == {"gift": 2, "note": 1}
+    assert batch.frame.height == 3
+    assert "gift" not in batch.frame.columns
+
+
+def test_the_last_change_of_each_key_is_kept() -> None:
+    batch = decode(
+        record_of(ORDER_ITEMS, item("a", price="1.00"), 0),
+        record_of(ORDER_ITEMS, item("b", price="2.00"), 1),
+        record_of(ORDER_ITEMS, item("a", price="3.00"), 2, op="u"),
+        record_of(ORDER_ITEMS, item("b"), 3, op="d"),
+    )
+    last = batch.last_per_key()
+    assert last.select("order_id", OP, OFFSET).rows() == [("a", "u", 2), ("b", "d", 3)]
+
+
+def test_rows_that_a_target_refuses_leave_the_frame_and_keep_their_record() -> None:
+    records = [record_of(ORDER_ITEMS, item(name), i) for i, name in enumerate("abc")]
+    batch = decode(*records).without([(1, "too blue")], records, stage="somewhere")
+    assert batch.frame["order_id"].to_list() == ["a", "c"]
+    (rejected,) = batch.rejected
+    assert rejected.record is records[1]
+    assert (rejected.error.stage, rejected.error.offset, rejected.error.reason) == ("somewhere", 1, "too blue")
+    assert batch.next == {0: 3}
+
+
+def test_no_records_give_an_empty_frame_of_the_right_shape() -> None:
+    for contract in TABLES.values():
+        batch = decode_batch(contract, contract.topic("p"), [])
+        assert batch.frame.schema == pl.Schema(frame_schema(contract))
+        assert batch.next == {}
+
+
+maybe_bad = st.sampled_from(["1.00", "-0.01", "NaN", "1.999", "99999999999", "x", "1e2"])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), maybe_bad, st.sampled_from("cud")), max_size=12))
+def test_a_batch_and_one_by_one_agree_on_what_is_good(changes: list[tuple[str, str, str]]) -> None:
+    records = [record_of(ORDER_ITEMS, item(k, price=p), i, op=op) for i, (k, p, op) in enumerate(changes)]
+    good: list[int] = []
+    for record in records:
+        try:
+            codec(ORDER_ITEMS).decode(record.key(), record.value(), Position(TOPIC, 0, record.offset()))
+            good.append(record.offset())
+        except BadRecord:
+            continue
+    batch = decode(*records)
+    assert batch.frame[OFFSET].to_list() == good
+    assert len(batch.rejected) == len(records) - len(good)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from threading import Event
+
+import pytest
+
+from olist.errors import Fenced, ServerTrouble
+from sinks.patience import Patience
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+class Instant(Event):
+    """An event whose waits take no time."""
+
+    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the signature is Event's
+        return self.is_set()
+
+
+def patience(limit_s: float = 1_000, stopping: Event | None = None) -> Patience:
+    return Patience(limit_s, stopping or Instant(), Clock())
+
+
+def failing(times: int) -> tuple[list[str], object]:
+    calls: list[str] = []
+
+    def attempt() -> str:
+        calls.append("attempt")
+        if calls.count("attempt") <= times:
+            raise ServerTrouble("s3", "503")
+        return "done"
+
+    return calls, attempt
+
+
+def test_trouble_is_waited_out_and_mended_before_each_further_attempt() -> None:
+    calls, attempt = failing(3)
+    assert patience().insist("x", attempt, lambda: calls.append("mend")) == "done"  # type: ignore[arg-type]
+    assert calls == ["attempt", "mend", "attempt", "mend", "attempt", "mend", "attempt"]
+
+
+def test_trouble_that_outlasts_the_limit_is_raised() -> None:
+    calls, attempt = failing(1_000)
+    with pytest.raises(ServerTrouble, match="s3: 503"):
+        patience(limit_s=5).insist("x", attempt)  # type: ignore[arg-type]
+    assert 1 < len(calls) < 10
+
+
+def test_a_process_that_is_asked_to_stop_does_not_wait() -> None:
+    stopping = Instant()
+    stopping.set()
+    calls, attempt = failing(1_000)
+    with pytest.raises(ServerTrouble):
+        patience(stopping=stopping).insist("x", attempt)  # type: ignore[arg-type]
+    assert calls == ["attempt"]
+
+
+def test_what_is_no_server_trouble_is_never_retried() -> None:
+    calls: list[int] = []
+
+    def fenced() -> None:
+        calls.append(1)
+        raise Fenced("zombie")
+
+    with pytest.raises(Fenced):
+        patience().insist("x", fenced)
+    assert calls == [1]
