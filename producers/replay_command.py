@@ -1,0 +1,139 @@
+"""`olist replay`: arguments in, a summary out."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from olist.contracts import Contract
+from olist.errors import BadInput
+from olist.settings import Settings, settings
+from olist.source import load
+from olist.tables import TABLES
+from olist.topics.admin import delete_topics
+from producers.display import event_time, shown
+from producers.dry_run import dry_run_of
+from producers.pace import Pace
+from producers.replay import FULL_SPEED_LINGER_MS, PACED_LINGER_MS, Plan, Progress, Run, check_ends, make_plan
+from producers.sending import Sender
+from producers.summary import Summary
+
+DEFAULT_DATA = Path("../shared/olist/brazilian-ecommerce.zip")
+SIGNAL_EXIT = 128  # a process that a signal ended leaves 128 + its number, by the shells' convention
+
+
+def chosen_tables(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[Contract, ...]:
+    """The contracts named by ``--tables``."""
+    names = list(TABLES) if value is None else [name.strip() for name in value.split(",")]
+    if unknown := [name for name in names if name not in TABLES]:
+        raise click.BadParameter(f"no such table: {', '.join(unknown)}; there are {', '.join(TABLES)}")
+    return tuple(TABLES[name] for name in names)
+
+
+@click.command("replay")
+@click.option("--data", type=click.Path(path_type=Path), help=f"Kaggle's zip or its folder  [default: {DEFAULT_DATA}]")
+@click.option("--speed", type=click.FloatRange(0, min_open=True), help="event seconds per second, as 3600")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="changes per second at most")
+@click.option("--limit", type=click.IntRange(0), help="end after this many changes; the next run goes on after them")
+@click.option("--tables", callback=chosen_tables, help="only these, separated by commas")
+@click.option("--from-start", is_flag=True, help="delete the tables' topics first and write them anew")
+@click.option("--yes", is_flag=True, help="do not ask before topics are deleted")
+@click.option("--dry-run", is_flag=True, help="count what would be sent, without Kafka")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="how the summary is written")
+def replay(
+    data: Path | None,
+    speed: float | None,
+    rate: float | None,
+    limit: int | None,
+    tables: tuple[Contract, ...],
+    from_start: bool,
+    yes: bool,
+    dry_run: bool,
+    output: str,
+) -> None:
+    """Write the Olist orders' lives to Kafka as change events, in event-time order.
+
+    As fast as it goes, or at --speed or --rate. A run that was stopped, however it was, goes on where it stopped when
+    it is started again: what is on the topics already is found out from the topics. A complete one has nothing to do.
+    """
+    dataset = load(found_data(data))
+    if dry_run:
+        counts = dry_run_of(dataset, tables, limit)
+        Console().print(counts.as_table()) if output == "text" else click.echo(json.dumps(counts.as_json()))
+        return
+    current = settings()
+    if from_start:
+        topics = [contract.topic(current.topic_prefix) for contract in tables]
+        if not yes:
+            click.confirm(f"delete {', '.join(topics)} with all they hold?", abort=True, err=True)
+        delete_topics(current, topics)
+    done = send(current, make_plan(dataset, current, tables, limit), Pace(speed, rate))
+    click.echo(done.as_text() if output == "text" else json.dumps(done.as_json()))
+    if done.stopped_by is not None:
+        sys.exit(SIGNAL_EXIT + done.stopped_by)
+
+
+def send(current: Settings, plan: Plan, pace: Pace) -> Summary:
+    """Carry a plan out under the eyes of the user."""
+    progress = Progress(total=plan.changes.height)
+    sender = Sender(current.kafka_bootstrap, linger_ms=PACED_LINGER_MS if pace.waits else FULL_SPEED_LINGER_MS)
+    run = Run(plan, sender, pace, progress)
+    check_ends(current, plan.ends_after(0))
+    started_s, started_cpu_s = time.monotonic(), time.process_time()
+    try:
+        with stop_signals(progress), shown(progress, Console(stderr=True)):
+            run.go()
+    finally:
+        sender.abandon()
+    seconds, cpu_s = time.monotonic() - started_s, time.process_time() - started_cpu_s
+    check_ends(current, plan.ends_after(run.sent))
+    reached = None if progress.event_us is None else event_time(progress.event_us)
+    left = plan.changes.height - run.sent
+    return Summary(plan.done, run.sent, left, seconds, cpu_s, reached, progress.stopped_by)
+
+
+def found_data(data: Path | None) -> Path:
+    """The data set asked for, or the default one when it is there.
+
+    Raises:
+        BadInput: there is none, with the ways to get one.
+    """
+    if data is not None:
+        return data
+    if DEFAULT_DATA.exists():
+        return DEFAULT_DATA
+    raise BadInput(
+        f"no data set: {DEFAULT_DATA} is not there and no --data PATH was given",
+        hint="`olist generate` makes a synthetic one, `olist download` fetches the real one from Kaggle; then --data",
+    )
+
+
+@contextmanager
+def stop_signals(progress: Progress) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks the run to end in order; the next one ends the process as it always does."""
+    before: dict[int, object] = {}
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        progress.stopped_by = number
+        restore()
+        click.echo("stopping: waiting for Kafka's last acknowledgements (once more to leave at once)", err=True)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type] # what signal.signal itself returned
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()
