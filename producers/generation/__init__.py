@@ -1,0 +1,1 @@
+"""A synthetic data set with the real one's shapes, of any size, the same for the same seed."""
