@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 from olist.tables import TABLES
+from sinks.opensearch.mapping import index_name, template
 from sinks.postgres.ddl import create_table
 
 FOLDER = Path(__file__).parent
@@ -17,8 +19,15 @@ def postgres() -> str:
     return "".join(f"{create_table(contract)};\n\n" for contract in TABLES.values()).rstrip() + "\n"
 
 
+def opensearch() -> str:
+    """Every table's index template."""
+    templates = {index_name(contract): template(contract) for contract in TABLES.values()}
+    return json.dumps(templates, indent=2, ensure_ascii=False) + "\n"
+
+
 DERIVED: dict[str, Callable[[], str]] = {
     "postgres.sql": postgres,
+    "opensearch.json": opensearch,
 }
 
 

@@ -6,19 +6,23 @@ the trace the partition and the offset.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import psycopg
+import requests
 
 from olist.batches import OFFSET, PARTITION
-from olist.contracts import Contract, Timestamp
+from olist.contracts import Contract, Money, Timestamp, Type
 from olist.settings import Settings
+from sinks.opensearch.mapping import alias_name
 from sinks.postgres.ddl import column_names, listed, table_name
 from tests.laws import fake
 
 Rows = list[dict[str, Any]]
+MOST_HITS = 10_000
 EPOCH = datetime(1970, 1, 1)
 
 
@@ -46,3 +50,24 @@ def postgres(contract: Contract, settings: Settings) -> Rows:
     with psycopg.connect(settings.postgres_url) as connection:
         found = connection.execute(f"SELECT {listed(names)} FROM {table_name(contract)}".encode()).fetchall()
     return plain(contract, (dict(zip(names, row, strict=True)) for row in found))
+
+
+def opensearch(contract: Contract, settings: Settings) -> Rows:
+    """By a search of the alias, after a refresh."""
+    url = f"{settings.opensearch_url}/{alias_name(contract)}"
+    requests.post(f"{url}/_refresh", timeout=30).raise_for_status()
+    answer = requests.post(f"{url}/_search", json={"size": MOST_HITS, "track_total_hits": True}, timeout=30)
+    answer.raise_for_status()
+    hits = answer.json()["hits"]
+    assert hits["total"]["value"] == len(hits["hits"]), "more rows than one search returns"
+    return plain(contract, (_typed(contract, hit["_source"]) for hit in hits["hits"]))
+
+
+def _typed(contract: Contract, source: dict[str, Any]) -> dict[str, Any]:
+    """JSON's values as the contract's types."""
+    read: dict[type[Type], Callable[[Any], Any]] = {Money: Decimal, Timestamp: datetime.fromisoformat}
+    typed = dict(source)
+    for column in contract.columns:
+        value = source.get(column.name)
+        typed[column.name] = value if value is None else read.get(type(column.type), lambda same: same)(value)
+    return typed

@@ -36,6 +36,7 @@ class Target:
 TARGETS: tuple[Target, ...] = (
     Target("memory", readers.memory, poison={"label": fake.REFUSED}),
     Target("postgres", readers.postgres, poison={"label": "nul \0 inside"}, server="postgres"),
+    Target("opensearch", readers.opensearch, poison={"latitude": 90.5}, server="opensearch", transactional=False),
 )
 
 

@@ -1,0 +1,83 @@
+"""Bulk requests of bounded size, and what becomes of each of their documents.
+
+A version conflict means that the document there is this one or a newer one: that is success, and what makes a repeat
+harmless. A document that the mapping refuses is named; one that the server has no room for is sent again, a few times.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import polars as pl
+
+from olist.errors import ServerTrouble
+from sinks.opensearch.client import SERVER, Client, Json
+from sinks.opensearch.documents import LINES
+
+REQUEST_BYTES = 6_000_000  # between OpenSearch's advice of 5 and 15 MB
+ATTEMPTS = 6
+FIRST_PAUSE_S = 0.1  # doubled each time: 3 s in all
+
+DONE = frozenset({200, 201, 409})
+REFUSED = 400
+BUSY = frozenset({429, 503})
+
+ANSWER = "errors,items.*.status,items.*.error.reason,items.*.error.caused_by.reason"
+
+
+class Outcome(NamedTuple):
+    """A document of a request, by its row in the request's frame, that did not get in."""
+
+    row: int
+    status: int
+    reason: str
+
+
+def send(client: Client, index: str, frame: pl.DataFrame, pause: Callable[[float], None] = time.sleep) -> list[Outcome]:
+    """Index the frame's documents; return those that their mapping refuses, by row of the frame.
+
+    Raises:
+        ServerTrouble: the server is away, the index is gone, or it stayed too busy. What got in may be sent again.
+    """
+    frame = frame.with_row_index("_request_row")
+    size = pl.col(LINES).str.len_bytes().cum_sum() // REQUEST_BYTES
+    refused: list[Outcome] = []
+    for part in frame.with_columns(size.alias("_request")).partition_by("_request"):
+        refused += _send_until_done(client, index, part, pause)
+    return refused
+
+
+def _send_until_done(client: Client, index: str, part: pl.DataFrame, pause: Callable[[float], None]) -> list[Outcome]:
+    refused: list[Outcome] = []
+    for attempt in range(ATTEMPTS):
+        left = _send_once(client, index, part)
+        refused += [outcome for outcome in left if outcome.status == REFUSED]
+        busy = [outcome for outcome in left if outcome.status in BUSY]
+        if strange := [outcome for outcome in left if outcome.status != REFUSED and outcome.status not in BUSY]:
+            raise ServerTrouble(SERVER, f"{index}: {strange[0].status} {strange[0].reason}")
+        if not busy:
+            return refused
+        part = part.filter(pl.col("_request_row").is_in([outcome.row for outcome in busy]))
+        pause(FIRST_PAUSE_S * 2**attempt)
+    raise ServerTrouble(SERVER, f"{index}: {part.height} documents found no room: {busy[0].status} {busy[0].reason}")
+
+
+def _send_once(client: Client, index: str, part: pl.DataFrame) -> list[Outcome]:
+    body: str = part[LINES].str.join("").item()
+    answer = client.ask("POST", f"/{index}/_bulk", body.encode(), filter_path=ANSWER)
+    if not answer["errors"]:
+        return []
+    rows = part["_request_row"].to_list()
+    items = (item["index"] for item in answer["items"])
+    return [
+        Outcome(row, item["status"], _reason(item.get("error", {})))
+        for row, item in zip(rows, items, strict=True)
+        if item["status"] not in DONE
+    ]
+
+
+def _reason(error: Json) -> str:
+    cause = error.get("caused_by", {}).get("reason")
+    return ": ".join(filter(None, [error.get("reason"), cause])) or "no reason given"

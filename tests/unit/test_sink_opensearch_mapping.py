@@ -1,0 +1,81 @@
+"""The index's mapping and `_meta`, as pure functions of contracts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+
+from olist.contracts import Column, Contract, Float, Integer, Money, Row, Str, Text, Timestamp, Type
+from olist.errors import ContractRefused
+from olist.tables import TABLES
+from sinks.opensearch.columns import decoded, encoded
+from sinks.opensearch.mapping import field, index_name, mapping, template
+from tests.laws.parcels import PARCELS
+
+
+@pytest.mark.parametrize("contract", [PARCELS, *TABLES.values()], ids=lambda contract: contract.table)
+def test_a_contract_is_read_back_from_meta(contract: Contract) -> None:
+    assert decoded("here", encoded(contract)) == (contract.key, contract.columns)
+
+
+@pytest.mark.parametrize(
+    "meta", [{}, {"key": [], "columns": [["a", "text"]]}, {"key": [], "columns": [["a", "x", True]]}]
+)
+def test_an_index_of_another_make_is_refused(meta: dict[str, object]) -> None:
+    with pytest.raises(ContractRefused, match="another make"):
+        decoded("here", meta)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mapped"),
+    [
+        (Text(), "keyword"),
+        (Text("pt"), "text"),
+        (Integer(32), "long"),
+        (Integer(64), "long"),
+        (Float(), "double"),
+        (Money(12, 2), "scaled_float"),
+        (Timestamp(), "date"),
+    ],
+)
+def test_every_type_is_mapped(kind: Type, mapped: str) -> None:
+    assert field(Column("it", kind, nullable=True))["type"] == mapped
+
+
+def test_a_widened_number_keeps_its_mapping() -> None:
+    for old, new in ((Integer(32), Integer(64)), (Money(12, 2), Money(18, 2))):
+        assert field(Column("it", old, nullable=True)) == field(Column("it", new, nullable=True))
+
+
+def test_a_language_without_an_analyser_is_refused() -> None:
+    class Saga(Row):
+        title: Annotated[str, Text("is")]
+
+    with pytest.raises(ContractRefused, match="column title: no analyser for the language 'is'"):
+        mapping(Contract("sagas", Saga, key=("title",)))
+
+
+def test_an_unknown_field_of_a_document_is_refused() -> None:
+    assert mapping(PARCELS)["dynamic"] == "strict"
+
+
+def test_a_geo_point_stands_beside_its_columns() -> None:
+    fields = mapping(PARCELS)["properties"]
+    assert fields["place"] == {"type": "geo_point"}
+    assert fields["latitude"] == {"type": "double"}
+
+
+def test_the_template_fits_every_generation_and_hides_the_deleted() -> None:
+    made = template(PARCELS)
+    assert made["index_patterns"] == ["olist-parcels-v*"]
+    assert index_name(PARCELS) == "olist-parcels-v1"
+    assert made["template"]["aliases"] == {"olist-parcels": {"filter": {"term": {"_deleted": False}}}}
+
+
+def test_a_contract_without_a_point_has_none() -> None:
+    class Plain(Row):
+        name: Str
+
+    types = [field["type"] for field in mapping(Contract("plain", Plain, key=("name",)))["properties"].values()]
+    assert types == ["keyword", "boolean", "integer", "long", "date"]
