@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from olist.changes import Envelope, Position, codec, decode_envelope
 from olist.contracts import Contract
 from olist.errors import BadRecord
-
-
-class Record(Protocol):
-    """A consumed record, as confluent-kafka's `Message` gives it."""
-
-    def key(self) -> bytes | None: ...  # noqa: D102
-    def value(self) -> bytes | None: ...  # noqa: D102
-    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
-    def headers(self) -> Any: ...  # noqa: D102
+from olist.topics.reading import Consumed
 
 
 @dataclass(frozen=True)
@@ -45,7 +37,7 @@ class Seen:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def see(contract: Contract | None, record: Record, position: Position) -> Seen:
+def see(contract: Contract | None, record: Consumed, position: Position) -> Seen:
     """Decode one record; never raises for what is in it. Without a contract nothing is judged, only shown."""
     key, value, at = record.key(), record.value(), record.timestamp()[1]
     headers = {name: _text(content) for name, content in record.headers() or ()}

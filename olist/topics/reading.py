@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from olist.batches import Record
 from olist.errors import ServerTrouble
 
 MOST_AT_ONCE = 20_000
@@ -19,7 +21,14 @@ LOOK_EVERY_S = 0.1
 HOPELESS = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)  # the rest librdkafka retries
 
 
-def read(bootstrap: str, topic: str, first: Mapping[int, int], end: Mapping[int, int]) -> Iterator[list[Message]]:
+class Consumed(Record, Protocol):
+    """A consumed record with its time, (kind, milliseconds since 1970), and its headers."""
+
+    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
+    def headers(self) -> Any: ...  # noqa: D102
+
+
+def read(bootstrap: str, topic: str, first: Mapping[int, int], end: Mapping[int, int]) -> Iterator[list[Consumed]]:
     """Lists of records from `first` up to but without `end`, per partition in offset order.
 
     Raises:
@@ -37,7 +46,7 @@ def read(bootstrap: str, topic: str, first: Mapping[int, int], end: Mapping[int,
                 last_heard = time.monotonic()
             elif time.monotonic() > last_heard + SILENCE_S:
                 raise ServerTrouble("kafka", f"{topic}: no record for {SILENCE_S:.0f} s", hint="`olist status`")
-            records = [m for m in messages if m.error() is None and _number(m.offset()) < end[_number(m.partition())]]
+            records = [record for record in _records(messages) if record.offset() < end[record.partition()]]
             if records:
                 yield records
             _strike_off(messages, left)
@@ -45,7 +54,7 @@ def read(bootstrap: str, topic: str, first: Mapping[int, int], end: Mapping[int,
         consumer.close()
 
 
-def follow(bootstrap: str, topic: str, first: Mapping[int, int]) -> Iterator[list[Message]]:
+def follow(bootstrap: str, topic: str, first: Mapping[int, int]) -> Iterator[list[Consumed]]:
     """Records from `first` for ever; an empty list when there is nothing new, so that the caller may stop.
 
     Raises:
@@ -54,7 +63,7 @@ def follow(bootstrap: str, topic: str, first: Mapping[int, int]) -> Iterator[lis
     consumer = _consumer(bootstrap, topic, first)
     try:
         while True:
-            yield [message for message in _consume(consumer, LOOK_EVERY_S) if message.error() is None]
+            yield _records(_consume(consumer, LOOK_EVERY_S))
     finally:
         consumer.close()
 
@@ -91,6 +100,11 @@ def _consume(consumer: Consumer, within_s: float) -> list[Message]:
         if problem is not None and (problem.fatal() or problem.code() in HOPELESS):
             raise ServerTrouble("kafka", f"{message.topic()}: {problem.str()}", hint="`olist status`")
     return messages
+
+
+def _records(messages: list[Message]) -> list[Consumed]:
+    """What is a record and not an event. The stubs let its partition and offset be None; a consumed one has both."""
+    return [cast(Consumed, message) for message in messages if message.error() is None]
 
 
 def _strike_off(messages: list[Message], left: dict[int, int]) -> None:

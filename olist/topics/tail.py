@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 
 import msgspec
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined] # a public name, re-exported without `as`
 
 from olist.changes import Position, codec
@@ -18,7 +18,7 @@ from olist.positions import TopicState
 from olist.topics.admin import TIMEOUT_S
 from olist.topics.decoded import Seen, see
 from olist.topics.partitioner import partition_of
-from olist.topics.reading import follow, read
+from olist.topics.reading import Consumed, follow, read
 from olist.topics.starting import before_end, clamped, partitions_of
 from olist.topics.survey import Broker, away
 
@@ -90,7 +90,7 @@ class Tail:
         for messages in follow(self.broker.bootstrap, self.state.topic, ends):
             yield from map(self._seen, self._kept(messages))
 
-    def _newest(self) -> list[Message]:
+    def _newest(self) -> list[Consumed]:
         """The newest records by timestamp. Where holes leave too few of them, a longer stretch is read again."""
         records = self.wanted.records
         if records == 0:
@@ -126,13 +126,13 @@ class Tail:
             found[partition.partition] = offset if offset >= 0 else self.state.end[partition.partition]
         return clamped(self.state, found)
 
-    def _read(self, first: Mapping[int, int]) -> Iterator[list[Message]]:
+    def _read(self, first: Mapping[int, int]) -> Iterator[list[Consumed]]:
         return read(self.broker.bootstrap, self.state.topic, first, self.state.end)
 
-    def _kept(self, messages: Iterable[Message]) -> Iterator[Message]:
+    def _kept(self, messages: Iterable[Consumed]) -> Iterator[Consumed]:
         key = self.wanted.key
         return (m for m in messages if key is None or m.key() == key)
 
-    def _seen(self, message: Message) -> Seen:
-        at = Position(self.state.topic, message.partition() or 0, message.offset() or 0)
+    def _seen(self, message: Consumed) -> Seen:
+        at = Position(self.state.topic, message.partition(), message.offset())
         return see(self.contract, message, at)

@@ -1,0 +1,40 @@
+"""Wait until targets have caught up with the ends that the topics had when the check began."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+
+from olist.contracts import Contract
+from olist.errors import ServerTrouble
+from olist.positions import Positions
+from olist.settings import Settings
+from sinks.check.held import read_positions
+
+LOOK_EVERY_S = 0.2
+
+
+def wait_for(
+    pairs: Iterable[tuple[str, Contract]],
+    ends: Mapping[str, Mapping[int, int]],
+    settings: Settings,
+    within_s: float,
+    told: Callable[[int], None] = lambda _left: None,
+) -> None:
+    """Return when every (target, table) has reached its table's ends, or the time is up; `told` hears how many lag."""
+    left, deadline = list(pairs), time.monotonic() + within_s
+    while True:
+        left = [(target, contract) for target, contract in left if not _reached(target, contract, ends, settings)]
+        told(len(left))
+        if not left or time.monotonic() >= deadline:
+            return
+        time.sleep(min(LOOK_EVERY_S, max(0.0, deadline - time.monotonic())))
+
+
+def _reached(target: str, contract: Contract, ends: Mapping[str, Mapping[int, int]], settings: Settings) -> bool:
+    held: Positions | None = None
+    with suppress(ServerTrouble):  # it may come back within the time; the comparison tells if it does not
+        held = read_positions(target, contract, settings)
+    stands = held.next if held else {}
+    return held is not None and all(stands.get(p, 0) >= end for p, end in ends[contract.table].items())

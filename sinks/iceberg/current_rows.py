@@ -1,0 +1,72 @@
+"""The lake's current rows as any engine reads them: an Iceberg scan, position deletes applied by the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import polars as pl
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table import Table
+
+from olist.contracts import Contract
+from olist.errors import Stopped
+from olist.lake.catalog import identifier, open_catalog
+from olist.lake.table import POSITIONS
+from olist.lake.trouble import lake_trouble
+from olist.positions import Positions
+from olist.settings import Settings
+from sinks.check.held import Held, empty, names
+
+
+def read(contract: Contract, settings: Settings) -> Held | None:
+    """Rows and positions of one and the same commit; None when the lake has no such table.
+
+    Raises:
+        ServerTrouble: catalog or storage does not answer.
+        Stopped: a file that the table names is gone.
+    """
+    with _table(contract, settings) as table:
+        return None if table is None else Held(_rows(table, contract), _positions(table))
+
+
+def positions(contract: Contract, settings: Settings) -> Positions | None:
+    """The table's positions; None when there is no table or nothing was written.
+
+    Raises:
+        ServerTrouble: the catalog does not answer.
+    """
+    with _table(contract, settings) as table:
+        return None if table is None else _positions(table)
+
+
+@contextmanager
+def _table(contract: Contract, settings: Settings) -> Iterator[Table | None]:
+    with lake_trouble():
+        catalog = open_catalog(settings)
+    try:
+        with lake_trouble():
+            try:
+                table = catalog.load_table(identifier(contract.table))
+            except NoSuchTableError:
+                table = None
+        yield table
+    finally:
+        catalog.close()
+
+
+def _positions(table: Table) -> Positions | None:
+    text = table.properties.get(POSITIONS)
+    return Positions.decode(text) if text else None
+
+
+def _rows(table: Table, contract: Contract) -> pl.DataFrame:
+    there = set(table.schema().column_names)
+    wanted = tuple(name for name in names(contract) if name in there)
+    try:
+        with lake_trouble():
+            found = table.scan(selected_fields=wanted).to_arrow()
+    except FileNotFoundError as error:
+        raise Stopped(f"lake table {contract.table}: a file that it names is gone: {error}") from error
+    rows = pl.DataFrame(pl.from_arrow(found)).select(wanted)
+    return rows if rows.height else empty(contract).select(wanted)
