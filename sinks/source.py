@@ -44,6 +44,7 @@ class Source:
     def __init__(self, settings: Settings, group: str, topics: Sequence[str], assigned: Assigned) -> None:
         self._assigned = assigned
         self._reassigned = False
+        self._starts: list[TopicPartition] = []
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.kafka_bootstrap,
@@ -80,7 +81,9 @@ class Source:
         except KafkaException as error:
             raise ServerTrouble("kafka", str(error)) from error
         if self._reassigned:
-            # Records fetched before the change may belong to others now; positions were read anew, so read again.
+            # Some of these may have been fetched before the change and belong to others now. Which, nobody can tell:
+            # go back to the positions that the target gave, or the skipped ones would be lost.
+            self._consumer.assign(self._starts)
             return Polled()
         return _sorted_out(messages)
 
@@ -96,10 +99,11 @@ class Source:
         starts = self._assigned({topic: frozenset(numbers) for topic, numbers in owned.items()})
         for partition in partitions:
             partition.offset = starts[partition.topic][partition.partition] or OFFSET_BEGINNING
+        self._starts = partitions
         consumer.assign(partitions)
 
     def _on_revoke(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-        self._reassigned = True
+        self._reassigned, self._starts = True, []
         consumer.unassign()
 
 
