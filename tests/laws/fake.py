@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from olist.batches import OFFSET, OP, Batch
@@ -27,6 +28,7 @@ class Stored:
 
 
 TABLES: dict[str, Stored] = {}
+ALONE = Lock()  # a commit is one step
 
 
 def connect(contract: Contract, settings: Settings) -> MemoryTable:
@@ -65,7 +67,10 @@ class MemoryTable(SinkTable):
         return refused
 
     def commit(self, batch: Batch, held: Positions) -> Positions:
-        stored = TABLES.get(self.contract.table)
+        with ALONE:
+            return self._commit(TABLES.get(self.contract.table), batch, held)
+
+    def _commit(self, stored: Stored | None, batch: Batch, held: Positions) -> Positions:
         if stored is None or self._staged is None:
             raise ServerTrouble(self.name, "nothing is staged")
         self._compare(stored.positions or _none(held), held, batch)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from olist.contracts import Contract
@@ -102,6 +105,24 @@ def test_two_processes_write_their_own_partitions_side_by_side(bench: Bench, par
     last = [r for half in halves for r in half[:20]]
     assert bench.rows(parcels) == latest(parcels, last)
     assert bench.connect(parcels).open() == start_of(parcels).advanced({r.partition(): r.offset() + 1 for r in last})
+
+
+def test_two_processes_may_open_and_commit_at_the_same_moment(bench: Bench, parcels: Contract) -> None:
+    records = upserts(parcels, [parcel(f"p{n}", label=str(round)) for round in range(3) for n in range(60)])
+    together = Barrier(2, timeout=60)
+
+    def carry(partitions: frozenset[int]) -> None:
+        mine = [record for record in records if record.partition() in partitions]
+        together.wait()
+        table, held = bench.opened(parcels, partitions), start_of(parcels)
+        for begin in range(0, len(mine), 15):
+            held = write(table, mine[begin : begin + 15], held)
+        table.close()
+
+    with ThreadPoolExecutor(2) as processes:
+        list(processes.map(carry, (frozenset({0, 1}), frozenset({2, 3}))))
+    assert bench.rows(parcels) == latest(parcels, records)
+    assert bench.connect(parcels).open() == start_of(parcels).advanced({r.partition(): r.offset() + 1 for r in records})
 
 
 def test_a_dropped_table_is_fresh_again(bench: Bench, parcels: Contract) -> None:
