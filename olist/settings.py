@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     postgres_bin: Path | None = Field(None, description="folder of a system's own PostgreSQL programs, 15 or later")
 
     s3: str | None = Field(None, description="endpoint URL of an S3 that is already there")
-    s3_port: int = Field(18333, description="port of the local S3")
+    s3_port: int = Field(18333, description="port of the local S3; its seven inner ports follow it")
     s3_bucket: str = Field("lake", description="bucket of the lake")
     s3_access_key: str = Field("olist", description="S3 access key")
     s3_secret_key: SecretStr = Field(SecretStr("olist-secret"), description="S3 secret key")
@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     opensearch_heap_mb: int = Field(512, description="heap of the local OpenSearch")
 
     java_home: Path | None = Field(None, description="a Java of 21 or later to use instead of the wheel's")
+    java_options: str = Field("", description="further options of every Java server, as the `java` program takes them")
 
     topic_prefix: str = Field("olist.public", description="topics are <prefix>.<table>")
     partitions: int = Field(4, ge=1, description="partitions of a topic that is created here")

@@ -1,21 +1,31 @@
-"""`olist up | down | status | logs | stack`: thin commands over `local.Stack`."""
+"""`olist up | down | status | logs | doctor | stack`: thin commands over `local.Stack`."""
 
 from __future__ import annotations
 
+import signal
 import sys
+import tempfile
+import threading
 from collections.abc import Iterable
+from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 
 import click
 import msgspec
 from rich.console import Console
 
+from olist.errors import StackError
 from olist.settings import settings
 from olist.stack.artefacts import LOCK, format_lock
+from olist.stack.doctor import examine
 from olist.stack.local import Stack
+from olist.stack.logs import follow, recent
 from olist.stack.resolve import renew
 from olist.stack.state import ServerState
-from olist.stack.view import LiveProgress, states_table
+from olist.stack.view import LiveProgress, findings_table, states_table
+
+SUPERVISOR = "supervisor"
 
 output = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="how to print it")
 
@@ -30,24 +40,36 @@ only = click.option("--only", callback=_names, metavar="NAME[,NAME]", help="thes
 @click.command()
 @only
 @click.option("--offline", is_flag=True, help="never download; fail when the cache lacks something")
+@click.option("--foreground", is_flag=True, help="stay, and stop the servers at Ctrl-C or SIGTERM")
 @output
-def up(only: list[str] | None, offline: bool, output: str) -> None:
+def up(only: list[str] | None, offline: bool, foreground: bool, output: str) -> None:
     """Start the servers of this machine and wait until all are ready; those that run are left alone."""
     chosen = settings()
     if offline:
         chosen = chosen.model_copy(update={"offline": True})
-    with LiveProgress(Console(stderr=True)) as progress:
-        states = Stack(chosen, only).up(progress)
-    _print(states.values(), output)
+    with Stack(chosen, only, tied=True) if foreground else nullcontext(Stack(chosen, only)) as stack:
+        with LiveProgress(Console(stderr=True)) as progress:
+            states = stack.up(progress)
+        _print(states.values(), output)
+        if foreground:
+            _until_told(stack)
+
+
+def _until_told(stack: Stack) -> None:
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    while not told.wait(1.0):
+        if crashed := [state for state in stack.states().values() if state.phase not in ("ready", "external")]:
+            raise StackError("; ".join(f"{state.name} {state.phase}: {state.reason}" for state in crashed))
 
 
 @click.command()
 @click.option("--delete", is_flag=True, help="then remove data, logs and run state (lists them, asks)")
 @click.option("--yes", is_flag=True, help="do not ask")
-@only
-def down(delete: bool, yes: bool, only: list[str] | None) -> None:
-    """Stop the servers, gracefully within a deadline."""
-    running = Stack(settings(), only)
+def down(delete: bool, yes: bool) -> None:
+    """Stop the servers, gracefully within a deadline. Their data stays, unless told otherwise."""
+    running = Stack(settings())
     running.down()
     if delete:
         _delete(running, yes=yes)
@@ -66,9 +88,39 @@ def _delete(stopped: Stack, *, yes: bool) -> None:
 @output
 def status(only: list[str] | None, output: str) -> None:
     """Show every server: state, address, process, memory. Exit code 1 when one has crashed."""
-    states = Stack(settings(), only).states()
+    stack = Stack(settings(), only)
+    states = stack.states() | stack.ask_external()
     _print(states.values(), output)
     if any(state.phase == "crashed" for state in states.values()):
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("server", required=False)
+@click.option("-f", "--follow", "following", is_flag=True, help="go on with what comes, until Ctrl-C")
+@click.option("-n", "--lines", default=50, show_default=True, help="last lines of each log")
+def logs(server: str | None, following: bool, lines: int) -> None:
+    """Show the last lines of one server's log, or of all of them and of their supervisor."""
+    stack = Stack(settings(), None if server in (None, SUPERVISOR) else [str(server)])
+    names = [SUPERVISOR] if server == SUPERVISOR else [*stack.servers, *([SUPERVISOR] if server is None else [])]
+    paths = {name: stack.home.log(name) for name in names}
+    for name, line in chain(recent(paths, lines), follow(paths) if following else ()):
+        click.echo(line if len(paths) == 1 else f"{click.style(name, fg='cyan')} {line}")
+
+
+@click.command()
+@output
+def doctor(output: str) -> None:
+    """Look at versions, memory, disks, ports, limits and the cache, with a way out for each that is wrong.
+
+    Exit code 1 when something would keep the servers from starting.
+    """
+    findings = list(examine(settings()))
+    if output == "json":
+        click.echo(msgspec.json.encode(findings))
+    else:
+        Console().print(findings_table(findings))
+    if any(finding.level == "FAIL" for finding in findings):
         sys.exit(1)
 
 
@@ -87,13 +139,10 @@ def stack() -> None:
 @stack.command()
 def lock() -> None:
     """Resolve every server's archives anew and write their hashes into the lock."""
-    sections = renew(_maven_cache(), click.echo)
+    with tempfile.TemporaryDirectory() as folder:
+        sections = renew(Path(folder), click.echo)
     LOCK.write_text(format_lock(sections), encoding="utf-8")
     click.echo(f"wrote {LOCK.name}")
-
-
-def _maven_cache() -> Path:
-    return settings().cache.resolve() / "lock"
 
 
 @stack.command()

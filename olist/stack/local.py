@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,7 +34,7 @@ from olist.stack.ports import require_free
 from olist.stack.processes import last_lines, spawn
 from olist.stack.progress import Progress
 from olist.stack.server import Launch, Server
-from olist.stack.servers import servers
+from olist.stack.servers import USUAL, servers
 from olist.stack.state import ServerState, read_state
 from olist.stack.supervisor import STOP_WITHIN_S
 
@@ -47,7 +48,7 @@ class Stack:
     def __init__(self, settings: Settings, only: Iterable[str] | None = None, *, tied: bool = False) -> None:
         self.settings = settings
         self.home = Home(settings.home.resolve())
-        self.servers = servers(settings, only)
+        self.servers = servers(settings, self._usual() if only is None else only)
         self.tied = tied
         self._supervisor: subprocess.Popen[bytes] | None = None
 
@@ -58,6 +59,11 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.down()
+
+    def _usual(self) -> list[str]:
+        """Those that start without being named, and those that were named to the supervisor that runs."""
+        known = read_state(self.home.state) if self.home.supervisor() is not None else None
+        return [*USUAL, *(name for name in (known.servers if known else {}) if name not in USUAL)]
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -82,12 +88,30 @@ class Stack:
         progress = progress or Progress()
         local = [server for server in self.servers.values() if not server.external]
         self.install(progress)
-        for server in self.servers.values():
-            if server.external:
-                server.probe()
-        if local:
-            self._ask_for([server for server in local if self.states()[server.name].phase in ("stopped", "crashed")])
-        return self._until_ready(progress)
+        external = self.ask_external()
+        self._refuse_other_settings()
+        self._ask_for([server for server in local if self.states()[server.name].phase in ("stopped", "crashed")])
+        return self._until_ready(progress) | external
+
+    def ask_external(self) -> dict[str, ServerState]:
+        """Ask the servers of other machines whether they serve.
+
+        Raises:
+            ServerTrouble: one does not.
+        """
+        return {
+            name: ServerState(name=name, phase="external", endpoint=server.endpoint, version=server.probe())
+            for name, server in self.servers.items()
+            if server.external
+        }
+
+    def _refuse_other_settings(self) -> None:
+        for name, state in self.states().items():
+            if state.pid is not None and state.endpoint != self.servers[name].endpoint:
+                raise StackError(
+                    f"{name} runs at {state.endpoint}, the settings say {self.servers[name].endpoint}",
+                    hint="olist down, then olist up",
+                )
 
     def install(self, progress: Progress | None = None) -> None:
         """Fill the cache with what the servers of this machine need."""
@@ -112,26 +136,29 @@ class Stack:
         if pid is None:
             raise StackError(f"{name} is not running")
         os.kill(pid, signal.SIGKILL)
-        _wait(lambda: self.states()[name].phase == "crashed", within_s=10, what=f"the end of {name}")
+        if not _wait(lambda: self.states()[name].phase == "crashed", within_s=10):
+            raise StackError(f"waited 10 s in vain for the end of {name}")
 
     def down(self) -> None:
         """Stop every server, gracefully within a deadline, and return when nothing runs any more."""
-        pid = self.home.supervisor()
-        if pid is not None:
-            os.kill(pid, signal.SIGTERM)
-            try:
-                _wait(lambda: self.home.supervisor() is None, within_s=STOP_WITHIN_S + 10, what="the end of the stack")
-            except StackError:
-                os.kill(pid, signal.SIGKILL)  # the servers die with it
-                _wait(lambda: self.home.supervisor() is None, within_s=10, what="the end of the killed supervisor")
+        if not self._end_supervisor(signal.SIGTERM, within_s=STOP_WITHIN_S + 10):
+            self._end_supervisor(signal.SIGKILL, within_s=10)  # the servers die with it
         if self._supervisor is not None:
             self._supervisor.wait()
             self._supervisor = None
         shutil.rmtree(self.home.requests, ignore_errors=True)
 
+    def _end_supervisor(self, how: signal.Signals, within_s: float) -> bool:
+        pid = self.home.supervisor()
+        if pid is None:
+            return True
+        with suppress(ProcessLookupError):
+            os.kill(pid, how)
+        return _wait(lambda: self.home.supervisor() is None, within_s)
+
     def data(self) -> list[Path]:
-        """What `delete` would remove, links' targets included."""
-        found = [self.home.path / name for name in (*self.servers, "logs", "run")]
+        """What `delete` would remove: every server's folder, logs, run state; links' targets included."""
+        found = [self.home.path / name for name in (*servers(self.settings), "logs", "run")]
         there = [path for path in found if path.exists()]
         return there + [link.resolve() for path in there for link in path.rglob("*") if link.is_symlink()]
 
@@ -147,6 +174,8 @@ class Stack:
             shutil.rmtree(path)
 
     def _ask_for(self, wanted: list[Server]) -> None:
+        if not wanted:
+            return
         self.home.make()
         require_free(wanted)
         for server in wanted:
@@ -161,7 +190,8 @@ class Stack:
         assert self._supervisor.stdin is not None
         with self._supervisor.stdin as pipe:
             pipe.write(_as_json(self.settings))
-        _wait(self._supervisor_began, within_s=30, what="the start of the supervisor")
+        if not _wait(self._supervisor_began, within_s=30):
+            raise StackError("waited 30 s in vain for the start of the supervisor")
 
     def _supervisor_began(self) -> bool:
         if self.home.supervisor() is not None:
@@ -182,7 +212,8 @@ class Stack:
                 raise StackError(f"the supervisor is gone: {self.home.log('supervisor')}")
             return not pending and all(state.phase not in ("starting", "waiting") for state in states)
 
-        _wait(done, within_s=600, what="the servers")
+        if not _wait(done, within_s=600):
+            raise StackError("waited 600 s in vain for the servers")
         states = self.states()
         crashed = [states[name] for name in wanted if states[name].phase not in ("ready", "external")]
         if crashed:
@@ -215,9 +246,11 @@ def _as_json(settings: Settings) -> bytes:
     )
 
 
-def _wait(condition: Callable[[], bool], within_s: float, what: str) -> None:
+def _wait(condition: Callable[[], bool], within_s: float) -> bool:
+    """Did the condition come true in time?"""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
-            raise StackError(f"waited {within_s:.0f} s in vain for {what}")
+            return False
         time.sleep(LOOK_EVERY_S)
+    return True

@@ -51,7 +51,7 @@ def require_free(servers: Iterable[Server]) -> None:
         raise StackError("; ".join(lines), hint=f"end the owner, or set {variables} to a free port")
 
 
-def free_ports(count: int, *, after: int = 20000, also_above: int = 0) -> list[int]:
+def free_ports(count: int, *, after: int, also_above: int = 0) -> list[int]:
     """So many ports side by side that are free now, from `after` on; `also_above` asks for those so far above as well.
 
     They lie below the range that systems hand out to clients by themselves, which could take one before a server does.

@@ -31,9 +31,14 @@ JARS = {
 
 ARCHIVES = {
     "debezium": ("io.debezium:debezium-connector-postgres:3.7.0.Final:plugin:tar.gz",),
-    "opensearch": ("org.opensearch.distribution.integ-test-zip:opensearch:3.8.0:zip",),
+    "opensearch": (
+        "org.opensearch.distribution.integ-test-zip:opensearch:3.8.0:zip",
+        # Locale data for a small Java: without Thai's word boundaries OpenSearch refuses to create any index.
+        "com.ibm.icu:icu4j:77.1:jar",
+        "com.ibm.icu:icu4j-localespi:77.1:jar",
+    ),
 }
-"""Section -> archives that hold everything they need."""
+"""Section -> archives that are taken as they are, without looking for dependencies."""
 
 
 def renew(cache: Path, report: Callable[[str], None]) -> dict[str, tuple[Artefact, ...]]:

@@ -100,7 +100,8 @@ class Supervisor:
         self._note(server, "starting", pid=process.pid)
         self._work(server, partial(self._until_ready, server, process), then=partial(self._ready, process))
 
-    def _until_ready(self, server: Server, process: subprocess.Popen[bytes]) -> str:
+    def _until_ready(self, server: Server, process: subprocess.Popen[bytes]) -> str | None:
+        """Its version; None when it ended before, which `_look_at_processes` sees too."""
         deadline = time.monotonic() + server.ready_within_s
         while process.poll() is None and not self.stopping.wait(ASK_EVERY_S):
             try:
@@ -108,17 +109,19 @@ class Supervisor:
                 server.settle()
             except ServerTrouble as error:
                 if time.monotonic() > deadline:
-                    process.kill()
                     raise StackError(f"not ready within {server.ready_within_s:.0f} s: {error}") from error
             else:
                 return version
-        raise StackError("it ended before it was ready")
+        return None
 
-    def _ready(self, process: subprocess.Popen[bytes], server: Server, version: str) -> None:
-        if self.processes.get(server.name) is process:
+    def _ready(self, process: subprocess.Popen[bytes], server: Server, version: str | None) -> None:
+        if version is not None and self.processes.get(server.name) is process:
             self._note(server, "ready", pid=process.pid, version=version)
 
     def _crashed(self, server: Server, reason: str) -> None:
+        if (process := self.processes.pop(server.name, None)) is not None:
+            process.kill()  # it runs, but was given up
+            process.wait()
         server.clean()
         self._note(server, "crashed", reason=reason)
 

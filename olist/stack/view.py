@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from olist.stack.doctor import Finding
 from olist.stack.progress import Progress
 from olist.stack.state import ServerState
 
@@ -26,6 +27,8 @@ COLOURS = {
     "stopped": "dim",
 }
 
+LEVELS = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
+
 
 def states_table(states: Iterable[ServerState]) -> Table:
     """One row per server."""
@@ -37,6 +40,14 @@ def states_table(states: Iterable[ServerState]) -> Table:
         since = "" if not state.since else time.strftime("%H:%M:%S", time.localtime(state.since))
         phase = f"[{COLOURS[state.phase]}]{state.phase}[/]" + (f" ({state.reason})" if state.reason else "")
         table.add_row(state.name, phase, state.endpoint, state.version, pid, *resources(state.pid), since)
+    return table
+
+
+def findings_table(findings: Iterable[Finding]) -> Table:
+    """One row per thing looked at, with the way out where there is one to take."""
+    table = Table("check", "", "found", "way out", box=None, header_style="bold")
+    for one in findings:
+        table.add_row(one.check, f"[{LEVELS[one.level]}]{one.level}[/]", one.found, one.way_out)
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import subprocess
 import uuid
 
@@ -61,6 +62,8 @@ logger.log.name=org.apache.kafka.storage.internals.log
 logger.log.level=WARN
 """
 
+OPTIONS = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:+ExitOnOutOfMemoryError")
+
 
 class Kafka(Server):
     """Kafka 4.3, started by its own class: its shell scripts are not in any jar."""
@@ -108,14 +111,9 @@ class Kafka(Server):
     def launch(self) -> Launch:
         """`kafka.Kafka server.properties`."""
         heap = f"{self.settings.kafka_heap_mb}m"
-        options = (
-            f"-Xms{heap}",
-            f"-Xmx{heap}",
-            "-XX:+UseG1GC",
-            "-XX:MaxGCPauseMillis=20",
-            "-XX:+ExitOnOutOfMemoryError",
-        )
-        return Launch((*self._java(*options), "kafka.Kafka", "server.properties"), cwd=self.folder, env=self._env())
+        chosen = shlex.split(self.settings.java_options)
+        argv = self._java(f"-Xms{heap}", f"-Xmx{heap}", *OPTIONS, *chosen)
+        return Launch((*argv, "kafka.Kafka", "server.properties"), cwd=self.folder, env=self._env())
 
     def _java(self, *options: str) -> tuple[str, ...]:
         logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 import zipfile
@@ -10,9 +11,9 @@ from pathlib import Path
 import requests
 
 from olist.errors import ServerTrouble
-from olist.stack.artefacts import locked
+from olist.stack.artefacts import Artefact, locked
 from olist.stack.install import disk_space
-from olist.stack.java import java_program
+from olist.stack.java import classpath, java_program
 from olist.stack.server import HOST, Launch, Port, Server, knock
 
 MODULES = (
@@ -70,7 +71,8 @@ OPTIONS = (
     "-Dio.netty.recycler.maxCapacityPerThread=0",
     "-Dlog4j.shutdownHookEnabled=false",
     "-Dlog4j2.disable.jmx=true",
-    "-Djava.locale.providers=SPI,CLDR",
+    # Java's own locales first, ICU's (see the lock) for those that it lacks.
+    "-Djava.locale.providers=CLDR,SPI",
     "-Dopensearch.distribution.type=zip",
     "-Dopensearch.bundled_jdk=false",
     "--add-opens=java.base/java.nio=ALL-UNNAMED",
@@ -102,18 +104,21 @@ class OpenSearch(Server):
     @property
     def program(self) -> Path:
         """The unpacked distribution in the cache, named by what is in it."""
-        (artefact,) = locked(*self.sections)
+        artefact = self._archive()
         return self.installer.cache / f"opensearch-{artefact.version}-{artefact.sha256[:8]}"
+
+    def _archive(self) -> Artefact:
+        (archive,) = (artefact for artefact in locked(*self.sections) if artefact.packaging == "zip")
+        return archive
 
     def unpack(self) -> None:
         """Unpack what is needed of the archive. Two processes may: the first to rename wins, the other's is dropped."""
         if self.program.exists():
             return
-        (artefact,) = locked(*self.sections)
         with (
             disk_space(self.installer.cache, UNPACKED_BYTES),
             tempfile.TemporaryDirectory(dir=self.installer.cache, prefix="unpack-") as folder,
-            zipfile.ZipFile(self.installer.path(artefact)) as archive,
+            zipfile.ZipFile(self.installer.path(self._archive())) as archive,
         ):
             archive.extractall(folder, [name for name in archive.namelist() if _needed(name)])
             Path(folder).chmod(0o755)
@@ -135,17 +140,19 @@ class OpenSearch(Server):
     def launch(self) -> Launch:
         """The class that its start script would start, with the options that the script would give."""
         home, heap = self.program, f"{self.settings.opensearch_heap_mb}m"
+        jars = [self.installer.path(artefact) for artefact in locked(*self.sections) if artefact.packaging == "jar"]
         argv = (
             java_program(self.settings),
             f"-Xms{heap}",
             f"-Xmx{heap}",
             *OPTIONS,
+            *shlex.split(self.settings.java_options),
             f"-javaagent:{home}/agent/opensearch-agent.jar",
             f"-Djava.io.tmpdir={self.folder / 'tmp'}",
             f"-Dopensearch.path.home={home}",
             f"-Dopensearch.path.conf={self.folder / 'config'}",
             "-cp",
-            f"{home}/lib/*",
+            classpath([home / "lib" / "*", *jars]),
             "org.opensearch.bootstrap.OpenSearch",
         )
         return Launch(argv, cwd=self.folder)

@@ -63,7 +63,9 @@ class Postgres(Server):
         data = reachable_folder(self.folder / "data", self.uid)
         if (data / "PG_VERSION").exists():
             return
-        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if self._major() >= 17 else []
+        locale = (
+            ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if _major(self.program_version()) >= 17 else []
+        )
         # Trust: it listens on loopback only, as the demo's servers do; --no-sync: a lost new cluster is made again.
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", *locale, "--no-sync"]
         command = [str(self._program("initdb")), "-D", str(data), *options]
@@ -100,13 +102,16 @@ class Postgres(Server):
             raise StackError(f"OLIST_POSTGRES_BIN={folder} holds no {name}")
         return folder / name
 
-    def _major(self) -> int:
-        text = self._run([str(self._program("postgres")), "--version"], cwd=Path("/"))
-        found = re.search(r"(\d+)", text)
-        major = int(found[1]) if found else 0
-        if major < LEAST:
-            raise StackError(f"OLIST_POSTGRES_BIN={self.settings.postgres_bin}: {text.strip()}; {LEAST} is the least")
-        return major
+    def program_version(self) -> str:
+        """What `postgres --version` says.
+
+        Raises:
+            StackError: there is no such program, or it is older than 15.
+        """
+        text = self._run([str(self._program("postgres")), "--version"], cwd=Path("/")).strip()
+        if _major(text) < LEAST:
+            raise StackError(f"OLIST_POSTGRES_BIN={self.settings.postgres_bin}: {text}; {LEAST} is the least")
+        return text
 
     def probe(self) -> str:
         """Connect and ask for its version."""
@@ -133,6 +138,11 @@ class Postgres(Server):
         except psycopg.Error as error:
             raise ServerTrouble(self.name, str(error)) from error
         return "" if row is None else str(row[0])
+
+
+def _major(version: str) -> int:
+    found = re.search(r"(\d+)", version)
+    return int(found[1]) if found else 0
 
 
 def _wheel() -> Path:
