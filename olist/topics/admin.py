@@ -27,7 +27,8 @@ from olist.settings import Settings
 
 TIMEOUT_S = 15.0
 ELECTION_PAUSE_S = 0.05
-ELECTING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+UNKNOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART,)
+ELECTING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, *UNKNOWN)
 MOST_REPLICAS = 3
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ def ensure_topics(settings: Settings, contracts: Iterable[Contract]) -> dict[str
         if topic not in there
     ]
     _create(admin, new)
-    states = topic_states(admin, wanted)
+    states = topic_states(admin, wanted, within_s=TIMEOUT_S)
     for state in states.values():
         check_partitions(state, settings.partitions)
     return {contract.table: states[topic] for topic, contract in wanted.items()}
@@ -90,13 +91,12 @@ def topic_state(admin: AdminClient, topic: str) -> TopicState:
     return topic_states(admin, [topic])[topic]
 
 
-def topic_states(admin: AdminClient, topics: Iterable[str]) -> dict[str, TopicState]:
-    """As `topic_state`, for many topics in three requests."""
+def topic_states(admin: AdminClient, topics: Iterable[str], *, within_s: float = 0.0) -> dict[str, TopicState]:
+    """As `topic_state`, for many topics in three requests; `within_s` is how long a new one may take to be known."""
     names = list(topics)
     if not names:
         return {}
-    described = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_S)
-    ids: dict[str, TopicDescription] = {topic: _answer(future, topic) for topic, future in described.items()}
+    ids = _described(admin, names, time.monotonic() + within_s)
     partitions = [TopicPartition(topic, p.id) for topic, about in ids.items() for p in about.partitions]
     first = _offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call] # the library left it bare
     end = _offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call] # the same
@@ -144,6 +144,15 @@ def _create(admin: AdminClient, new: list[NewTopic]) -> None:
                 raise ServerTrouble("kafka", f"topic {topic} was not created: {_reason(error)}") from error
 
 
+def _described(admin: AdminClient, names: list[str], deadline: float) -> dict[str, TopicDescription]:
+    """What the broker says of topics. Creation is acknowledged before every broker has heard of it."""
+    while True:
+        asked = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_S)
+        if time.monotonic() > deadline or not any(_fails_with(f, UNKNOWN) for f in asked.values()):
+            return {topic: _answer(future, topic) for topic, future in asked.items()}
+        time.sleep(ELECTION_PAUSE_S)
+
+
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[str, dict[int, int]]:
     """Topic -> partition -> offset. A topic made a moment ago may still be without leaders: those are asked again."""
     deadline = time.monotonic() + TIMEOUT_S
@@ -152,7 +161,7 @@ def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetS
         asked = admin.list_offsets(
             dict.fromkeys(partitions, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
         )
-        later = [p for p in partitions if _is_electing(asked[p]) and time.monotonic() < deadline]
+        later = [p for p in partitions if _fails_with(asked[p], ELECTING) and time.monotonic() < deadline]
         for partition in set(partitions) - set(later):
             answer: ListOffsetsResultInfo = _answer(asked[partition], f"{partition.topic}[{partition.partition}]")
             found[partition.topic][partition.partition] = answer.offset
@@ -161,10 +170,10 @@ def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetS
     return {topic: dict(sorted(offsets.items())) for topic, offsets in found.items()}
 
 
-def _is_electing(future: Future[ListOffsetsResultInfo]) -> bool:
-    """Whether a partition has no leader yet."""
+def _fails_with(future: Future[T], codes: tuple[int, ...]) -> bool:
+    """Whether the answer is one of these errors, which pass."""
     error = future.exception()
-    return isinstance(error, KafkaException) and error.args[0].code() in ELECTING
+    return isinstance(error, KafkaException) and error.args[0].code() in codes
 
 
 def _answer(future: Future[T], what: str) -> T:
@@ -177,7 +186,7 @@ def _answer(future: Future[T], what: str) -> T:
     try:
         return future.result()
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        if error.args[0].code() in UNKNOWN:
             raise Stopped(f"there is no topic {what}", hint="`olist replay` makes the topics and fills them") from error
         raise ServerTrouble("kafka", f"{what}: {_reason(error)}", hint="`olist status`") from error
 
