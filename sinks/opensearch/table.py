@@ -79,14 +79,14 @@ class OpenSearchTable(SinkTable):
         if key != self.contract.key:
             raise ContractRefused(
                 f"{where}: the key there is ({', '.join(key)}), the contract's is ({', '.join(self.contract.key)})",
-                hint=f"`olist sink rebuild opensearch {self.contract.table}` reads the topic into a new index",
+                hint=f"`olist sink rebuild opensearch --tables {self.contract.table}` reads the topic into a new index",
             )
         evolution = evolve(where, columns, self.contract.columns)
         was = {column.name: column for column in columns}
         if remapped := [c.name for c in evolution.widened if field(c) != field(was[c.name])]:
             raise ContractRefused(
                 f"{where}: {', '.join(remapped)} would be indexed in another way, which only a new index can",
-                hint=f"`olist sink rebuild opensearch {self.contract.table}`",
+                hint=f"`olist sink rebuild opensearch --tables {self.contract.table}`",
             )
         if columns != self.contract.columns:
             self._put_template()

@@ -72,5 +72,5 @@ def _check_key(connection: psycopg.Connection, contract: Contract) -> None:
         raise ContractRefused(
             f"postgres {table_name(contract)}: the key there is ({', '.join(key)}), "
             f"the contract's is ({', '.join(contract.key)})",
-            hint=f"`olist sink rebuild postgres {contract.table}` reads the topic into a new table",
+            hint=f"`olist sink rebuild postgres --tables {contract.table}` reads the topic into a new table",
         )

@@ -14,7 +14,8 @@ from sinks.postgres.ddl import SCHEMA
 TABLE = f"{SCHEMA}.sink_positions"
 
 CREATE = f"""
-CREATE TABLE IF NOT EXISTS {TABLE} (
+CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+CREATE TABLE {TABLE} (
   table_name text NOT NULL,
   topic text NOT NULL,
   topic_id text NOT NULL,
@@ -23,6 +24,7 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
   PRIMARY KEY (table_name, partition)
 )
 """.encode()
+EXISTS = b"SELECT to_regclass(%s) IS NOT NULL"
 READ = f"SELECT topic, topic_id, partition, next_offset FROM {TABLE} WHERE table_name = %s".encode()
 LOCK = READ + b" AND partition = ANY(%s) ORDER BY partition FOR UPDATE"
 START = f"""
@@ -35,6 +37,15 @@ WHERE p.table_name = %s AND p.partition = v.partition
 FORGET = f"DELETE FROM {TABLE} WHERE table_name = %s".encode()
 
 Rows = list[tuple[str, str, int, int]]
+
+
+def create_table(connection: psycopg.Connection) -> None:
+    """Make the schema and the table of positions where they are missing.
+
+    Looked for first: IF NOT EXISTS asks for the privilege to create even when there is nothing to create.
+    """
+    if connection.execute(EXISTS, (TABLE,)).fetchone() != (True,):
+        connection.execute(CREATE)
 
 
 def read(connection: psycopg.Connection, table: str) -> Positions | None:

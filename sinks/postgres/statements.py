@@ -23,7 +23,6 @@ class Statements:
             f"CREATE TEMP TABLE staged ON COMMIT DELETE ROWS AS "
             f"SELECT {listed(names)}, false AS {DELETED} FROM {table} WITH NO DATA"
         ).encode()
-        self.drop_stage = f"DROP TABLE IF EXISTS {STAGED}".encode()
         self.copy = f"COPY {STAGED} ({listed(names)}, {DELETED}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')".encode()
         self.upsert = _upsert(contract, table, names).encode()
         self.delete = _delete(contract, table).encode()

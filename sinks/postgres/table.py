@@ -32,7 +32,7 @@ from sinks.postgres import positions
 from sinks.postgres.columns import live_columns
 from sinks.postgres.connection import SERVER, reason, translated
 from sinks.postgres.connection import connect as connected
-from sinks.postgres.ddl import SCHEMA, alter_table, create_table, table_name
+from sinks.postgres.ddl import alter_table, create_table, table_name
 from sinks.postgres.rows import csv, refused_rows
 from sinks.postgres.statements import LIMIT_IDLE, Statements
 
@@ -65,8 +65,7 @@ class PostgresTable(SinkTable):
         self._connection = connection = connected(self._url)
         with translated(), connection.transaction():
             connection.execute(ALONE)
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}".encode())
-            connection.execute(positions.CREATE)
+            positions.create_table(connection)
             self._create_or_evolve(connection)
             connection.execute(self._statements.create_stage)
             return positions.read(connection, self.contract.table)
@@ -150,15 +149,13 @@ class PostgresTable(SinkTable):
 
     def drop(self) -> None:
         """Drop the table and forget its positions, in one transaction."""
-        connection = self._connection or connected(self._url)
-        self._connection = connection
-        self._abandon()
+        self.close()
+        self._connection = connection = connected(self._url)
         with translated(), connection.transaction():
             connection.execute(ALONE)
-            connection.execute(self._statements.drop_stage)
+            positions.create_table(connection)
             connection.execute(f"DROP TABLE IF EXISTS {table_name(self.contract)}".encode())
-            if connection.execute(b"SELECT to_regclass(%s)", (positions.TABLE,)).fetchone() != (None,):
-                connection.execute(positions.FORGET, (self.contract.table,))
+            connection.execute(positions.FORGET, (self.contract.table,))
 
     def close(self) -> None:
         """Close the connection; what was staged goes with it."""
