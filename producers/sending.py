@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from olist.errors import BadInput, ServerTrouble, Stopped
 
 STALL_S = 120.0
+LARGEST_RECORD_BYTES = 8 * 1024 * 1024  # before compression; the broker's own limit is for what is left after it
 FULL_QUEUE_POLL_S = 0.1
 
 Record = tuple[str, bytes, bytes, int]  # topic, value, key, partition: the order of Producer.produce's arguments
@@ -29,6 +30,7 @@ def producer_config(bootstrap: str, linger_ms: int) -> dict[str, object]:
         "compression.type": "lz4",
         "linger.ms": linger_ms,
         "batch.size": 512 * 1024,  # bytes; larger requests cost the broker less per record
+        "message.max.bytes": LARGEST_RECORD_BYTES,
         "queue.buffering.max.messages": 100_000,
         "queue.buffering.max.kbytes": 96 * 1024,  # the most memory that waits for the broker
         "message.timeout.ms": 0,  # never: see above

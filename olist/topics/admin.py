@@ -28,7 +28,15 @@ from olist.settings import Settings
 TIMEOUT_S = 15.0
 ELECTION_PAUSE_S = 0.05
 UNKNOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART,)
-ELECTING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, *UNKNOWN)
+# What a partition answers while it gets a leader, be it new or after a broker's end.
+ELECTING = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    *UNKNOWN,
+)
 MOST_REPLICAS = 3
 
 T = TypeVar("T")
