@@ -1,7 +1,8 @@
 """Typed settings: env name, default, what it means. The only reader of the environment.
 
 Every field is read from ``OLIST_<NAME>`` or a line of ``.env`` in the working folder. A server whose address is given
-(``OLIST_KAFKA``, ``OLIST_POSTGRES``, ``OLIST_S3``, ``OLIST_OPENSEARCH``) is used as it is and not started here.
+(``OLIST_KAFKA``, ``OLIST_POSTGRES``, ``OLIST_S3``, ``OLIST_OPENSEARCH``, ``OLIST_CONNECT``) is used as it is and not
+started here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError
@@ -48,6 +50,17 @@ class Settings(BaseSettings):
     opensearch_port: int = Field(19200, description="port of the local OpenSearch")
     opensearch_heap_mb: int = Field(512, description="heap of the local OpenSearch")
 
+    connect: str | None = Field(None, description="URL of a Kafka Connect (its REST API) that is already there")
+    connect_port: int = Field(18083, description="port of the local Kafka Connect")
+    connect_heap_mb: int = Field(512, description="heap of the local Kafka Connect")
+
+    shop: str | None = Field(
+        None, description="connection URL of the shop's database, captured by Debezium; default: `shop` beside ours"
+    )
+    shop_password: SecretStr | None = Field(None, description="its password, when the URL holds none")
+    slot_warning_mb: int = Field(1024, ge=1, description="WAL kept for a replication slot that `olist status` warns of")
+    mongodb: SecretStr | None = Field(None, description="connection URL of the MongoDB that reviews may live in")
+
     java_home: Path | None = Field(None, description="a Java of 21 or later to use instead of the wheel's")
     java_options: str = Field("", description="further options of every Java server, as the `java` program takes them")
 
@@ -86,6 +99,16 @@ class Settings(BaseSettings):
     def opensearch_url(self) -> str:
         """URL of the OpenSearch in use."""
         return self.opensearch or f"http://127.0.0.1:{self.opensearch_port}"
+
+    @property
+    def connect_url(self) -> str:
+        """URL of the Kafka Connect in use."""
+        return self.connect or f"http://127.0.0.1:{self.connect_port}"
+
+    @property
+    def shop_url(self) -> str:
+        """libpq URL of the shop's database: the source, not the warehouse."""
+        return self.shop or urlsplit(self.postgres_url)._replace(path="/shop").geturl()
 
     @property
     def warehouse_location(self) -> str:

@@ -41,6 +41,13 @@ def chosen_tables(_context: click.Context, _option: click.Parameter, value: str 
 
 @click.command("replay")
 @click.option("--data", type=click.Path(path_type=Path), help=f"Kaggle's zip or its folder  [default: {DEFAULT_DATA}]")
+@click.option(
+    "--to",
+    "road",
+    type=click.Choice(["kafka", "postgres"]),
+    default="kafka",
+    help="straight onto the topics, or into the shop's database, from where Debezium brings them there",
+)
 @click.option("--speed", type=click.FloatRange(0, min_open=True), help="event seconds per second, as 3600")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="changes per second at most")
 @click.option("--limit", type=click.IntRange(0), help="end after this many changes; the next run goes on after them")
@@ -51,6 +58,7 @@ def chosen_tables(_context: click.Context, _option: click.Parameter, value: str 
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="how the summary is written")
 def replay(
     data: Path | None,
+    road: str,
     speed: float | None,
     rate: float | None,
     limit: int | None,
@@ -60,7 +68,7 @@ def replay(
     dry_run: bool,
     output: str,
 ) -> None:
-    """Write the Olist orders' lives to Kafka as change events, in event-time order.
+    """Write the Olist orders' lives to Kafka as change events, in event-time order; or to the shop as transactions.
 
     As fast as it goes, or at --speed or --rate. A run that was stopped, however it was, goes on where it stopped when
     it is started again: what is on the topics already is found out from the topics. A complete one has nothing to do.
@@ -70,13 +78,33 @@ def replay(
         counts = dry_run_of(dataset, tables, limit)
         Console().print(counts.as_table()) if output == "text" else click.echo(json.dumps(counts.as_json()))
         return
-    current = settings()
+    current, pace = settings(), Pace(speed, rate)
+    if road == "postgres":
+        from producers.shop.command import send_to_shop
+
+        refuse_some_tables(tables)
+        _end(send_to_shop(current, dataset, limit, pace, from_start=from_start, ask=not yes), output)
+        return
     if from_start:
         topics = [contract.topic(current.topic_prefix) for contract in tables]
         if not yes:
             click.confirm(f"delete {', '.join(topics)} with all they hold?", abort=True, err=True)
         delete_topics(current, topics)
-    done = send(current, make_plan(dataset, current, tables, limit), Pace(speed, rate))
+    _end(send(current, make_plan(dataset, current, tables, limit), pace), output)
+
+
+def refuse_some_tables(tables: tuple[Contract, ...]) -> None:
+    """The shop's rows refer to each other.
+
+    Raises:
+        BadInput: not all tables are named.
+    """
+    if len(tables) < len(TABLES):
+        raise BadInput("--tables is for the topics: in the shop's database, rows of one table need those of others")
+
+
+def _end(done: Summary, output: str) -> None:
+    """Say what was done; a run that a signal ended says so in its exit code."""
     click.echo(done.as_text() if output == "text" else json.dumps(done.as_json()))
     if done.stopped_by is not None:
         sys.exit(SIGNAL_EXIT + done.stopped_by)
@@ -118,14 +146,14 @@ def found_data(data: Path | None) -> Path:
 
 
 @contextmanager
-def stop_signals(progress: Progress) -> Iterator[None]:
+def stop_signals(progress: Progress, waits_for: str = "Kafka's last acknowledgements") -> Iterator[None]:
     """The first SIGINT or SIGTERM asks the run to end in order; the next one ends the process as it always does."""
     before: dict[int, object] = {}
 
     def stop(number: int, _frame: FrameType | None) -> None:
         progress.stopped_by = number
         restore()
-        click.echo("stopping: waiting for Kafka's last acknowledgements (once more to leave at once)", err=True)
+        click.echo(f"stopping: waiting for {waits_for} (once more to leave at once)", err=True)
 
     def restore() -> None:
         for number, handler in before.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from olist.stack.ports import free_ports
 
 def settings_on_free_ports(home: Path) -> Settings:
     """Settings of a stack that collides with no other on this machine."""
-    first = free_ports(12)[0]
+    # Test runs side by side on one machine begin to look at different places.
+    first = free_ports(12, after=20000 + os.getpid() % 500 * 20)[0]
     opensearch = free_ports(1, also_above=100, after=first + 12)[0]
     return Settings(
         home=home,
@@ -25,6 +27,8 @@ def settings_on_free_ports(home: Path) -> Settings:
         postgres_port=first + 2,
         s3=None,
         s3_port=first + 3,
+        connect=None,
+        connect_port=first + 11,
         opensearch=None,
         opensearch_port=opensearch,
     )

@@ -47,6 +47,8 @@ class Server(ABC):
     name: ClassVar[str]
     sections: ClassVar[tuple[str, ...]] = ()
     """Sections of the lock that it needs from the cache."""
+    on_request: ClassVar[bool] = False
+    """Does it start only when it is named?"""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     ready_within_s: ClassVar[float] = 180.0
 

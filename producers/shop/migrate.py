@@ -8,7 +8,8 @@ import psycopg
 
 from olist.errors import Stopped
 from olist.settings import Settings
-from producers.shop.database import connect, ensure_database
+from olist.shop import connect
+from producers.shop.database import ensure_database
 
 FOLDER = Path(__file__).with_name("migrations")
 LOCK = 7_310_418  # two that migrate at once take turns

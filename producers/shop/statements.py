@@ -6,38 +6,40 @@ from psycopg import sql
 
 from olist.contracts import Contract
 
-PROGRESS = sql.SQL("update replay_progress set seq = {}").format(sql.Placeholder())
+# Compare-and-set: a transaction that follows on a refused one, or on another process's, would set null and is refused.
+ADVANCE = "update replay_progress set seq = case when seq = %s then %s::bigint end"
 
 
-def insert(contract: Contract) -> sql.Composed:
+def insert(contract: Contract) -> str:
     """One row, its values in the contract's column order."""
     names = [column.name for column in contract.columns]
-    return sql.SQL("insert into {} ({}) values ({})").format(
+    statement = sql.SQL("insert into {} ({}) values ({})").format(
         sql.Identifier(contract.table),
         sql.SQL(", ").join(map(sql.Identifier, names)),
         sql.SQL(", ").join(sql.Placeholder() * len(names)),
     )
+    return statement.as_string()
 
 
-def update(contract: Contract) -> sql.Composed:
-    """One row by its key: the other columns' values first, then the key's, as `update_order` names them."""
-    *_, keys = _split(contract)
-    others = [name for name in update_order(contract) if name not in keys]
-    return sql.SQL("update {} set {} where {}").format(
+def update(contract: Contract) -> str:
+    """One row by its key, its values in `update_order`."""
+    values = [name for name in update_order(contract) if name not in contract.key]
+    statement = sql.SQL("update {} set {} where {}").format(
         sql.Identifier(contract.table),
-        sql.SQL(", ").join(map(_equals, others)),
-        sql.SQL(" and ").join(map(_equals, keys)),
+        sql.SQL(", ").join(map(_equals, values)),
+        sql.SQL(" and ").join(map(_equals, contract.key)),
     )
+    return statement.as_string()
 
 
 def update_order(contract: Contract) -> list[str]:
-    """The columns in the order in which `update` takes their values."""
-    others, keys = _split(contract)
-    return [*others, *keys]
+    """The columns in the order in which `update` takes their values: the key last."""
+    return [*(c.name for c in contract.columns if c.name not in contract.key), *contract.key]
 
 
-def _split(contract: Contract) -> tuple[list[str], list[str]]:
-    return [c.name for c in contract.columns if c.name not in contract.key], list(contract.key)
+def delete_all(contract: Contract) -> str:
+    """Every row, one by one as far as capture is concerned: a truncate would tell nobody which rows are gone."""
+    return sql.SQL("delete from {}").format(sql.Identifier(contract.table)).as_string()
 
 
 def _equals(name: str) -> sql.Composed:

@@ -1,0 +1,88 @@
+"""Bring the worker's connector to what the contracts say, in the order that never leaves a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from connect import capture
+from connect.changes_of import changes
+from connect.postgres import Config
+from connect.watch import failed, until_idle, until_running
+from connect.worker import Worker
+from olist.contracts import Contract
+from olist.errors import BadInput
+from olist.settings import Settings
+from olist.tables import TABLES
+
+Say = Callable[[str], None]
+Agree = Callable[[], bool]
+
+
+def apply(worker: Worker, config: Config, say: Say, agree: Agree) -> None:
+    """1. Let the plugin judge the configuration. 2. Show what changes. 3. Change it, stopped. 4. Wait until it runs.
+
+    Without a difference nothing is touched, but a connector that does not run is still an error.
+
+    Raises:
+        BadInput: the plugin refuses the configuration, with each setting's reason.
+        ServerTrouble: it does not run afterwards, with its task's trace.
+    """
+    name = config["name"]
+    validate(worker, config)
+    there = worker.config(name)
+    edits = changes(there, config)
+    if not edits:
+        say(f"{name}: nothing to change")
+        until_running(worker, name)
+        return
+    say("\n".join([f"{name}: {'change' if there else 'create'}", *(f"  {edit}" for edit in edits)]))
+    if not agree():
+        return
+    if there is not None:
+        worker.ask(name, "stop")
+        until_idle(worker, name)
+    worker.put(config)
+    worker.ask(name, "resume")
+    until_running(worker, name)
+    say(f"{name}: running")
+
+
+def validate(worker: Worker, config: Config) -> None:
+    """Ask the plugin itself.
+
+    Raises:
+        BadInput: it is not installed, or refuses a setting.
+    """
+    if config["connector.class"] not in worker.plugins():
+        raise BadInput(
+            f"the worker at {worker.url} has no {config['connector.class']}",
+            hint="its plugin is not among the worker's; docs/cdc.md says where each connector can run",
+        )
+    if problems := worker.validate(config):
+        told = "\n".join(f"  {problem.setting}: {problem.message}" for problem in problems)
+        raise BadInput(f"{config['name']}: the connector refuses its configuration\n{told}")
+
+
+def bootstrap(settings: Settings, worker: Worker, name: str, was_there: bool, say: Say) -> None:
+    """After a first start: rows that were in the shop before have no change in the WAL, so ask for their snapshot."""
+    capture.until_streaming(settings, lambda: raise_if_failed(worker, name))
+    if was_there:
+        return
+    if filled := capture.filled_tables(settings, TABLES.values()):
+        capture.ask_for_snapshot(settings, filled)
+        say(f"{name}: rows were there before: asked for an incremental snapshot of {_names(filled)}")
+
+
+def raise_if_failed(worker: Worker, name: str) -> None:
+    """For whoever waits for something that a failed connector will not bring.
+
+    Raises:
+        ServerTrouble: with the trace.
+    """
+    status = worker.status(name)
+    if status is not None and status.trace:
+        raise failed(status)
+
+
+def _names(contracts: list[Contract]) -> str:
+    return ", ".join(contract.table for contract in contracts)

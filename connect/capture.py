@@ -1,0 +1,157 @@
+"""The source's side of capture: rows that were there before, incremental snapshots, and how far the topics have come.
+
+Debezium reads the WAL in order with one task, so a mark that is written into the shop and seen on its topic says that
+all that was committed before it is on the topics too.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from connect.postgres import slot_name
+from olist.changes import decode_envelope
+from olist.contracts import Contract
+from olist.errors import ServerTrouble, Stopped
+from olist.positions import TopicState
+from olist.settings import Settings
+from olist.shop import HEARTBEAT, SIGNAL, connect, split_prefix
+from olist.stack.slots import slots
+from olist.topics.admin import admin_client, topic_state
+from olist.topics.reading import follow
+
+LOOK_EVERY_S = 0.2
+SLOT_WITHIN_S = 60.0
+HOW_TO_MIGRATE = "`olist shop migrate` makes the shop's tables"
+MARK = (
+    "insert into {} (id, token) values ('mark', {}) on conflict (id) do update set token = excluded.token, "
+    "beat_at = now()"
+)
+
+SNAPSHOT_UNDER_WAY = "incremental_snapshot_"  # as Debezium names what it keeps of one in its offsets
+
+Check = Callable[[], None]
+Offsets = Callable[[], list[dict[str, Any]]]
+
+
+def filled_tables(settings: Settings, contracts: Iterable[Contract]) -> list[Contract]:
+    """The tables that hold rows.
+
+    Raises:
+        Stopped: one is not there.
+    """
+    with connect(settings) as connection:
+        return [contract for contract in contracts if _holds_rows(connection, contract)]
+
+
+def _holds_rows(connection: psycopg.Connection, contract: Contract) -> bool:
+    try:
+        query = sql.SQL("select from {} limit 1").format(sql.Identifier(contract.table))
+        return connection.execute(query).rowcount > 0
+    except psycopg.errors.UndefinedTable as error:
+        raise Stopped(f"the shop's database has no table {contract.table}", hint=HOW_TO_MIGRATE) from error
+
+
+def until_streaming(settings: Settings, check: Check) -> None:
+    """Wait until the connector holds its slot: from here on no change is missed. `check` raises if it failed.
+
+    Raises:
+        ServerTrouble: it does not.
+    """
+    deadline = time.monotonic() + SLOT_WITHIN_S
+    while not any(slot.name == slot_name(settings) and slot.active for slot in slots(settings)):
+        check()
+        if time.monotonic() > deadline:
+            raise ServerTrouble("connect", f"nobody reads from slot {slot_name(settings)} after {SLOT_WITHIN_S:g} s")
+        time.sleep(LOOK_EVERY_S)
+
+
+def ask_for_snapshot(settings: Settings, contracts: Iterable[Contract]) -> str:
+    """Signal an incremental snapshot; its rows come as ``r`` changes between those of the stream. Returns its id.
+
+    Raises:
+        Stopped: the shop has no signal table.
+    """
+    name = str(uuid.uuid4())
+    _prefix, schema = split_prefix(settings.topic_prefix)
+    tables = [f"{schema}.{contract.table}" for contract in contracts]
+    data = msgspec.json.encode({"data-collections": tables, "type": "incremental"}).decode()
+    statement = sql.SQL("insert into {} (id, type, data) values (%s, 'execute-snapshot', %s)")
+    with connect(settings) as connection:
+        try:
+            connection.execute(statement.format(sql.Identifier(SIGNAL)), [name, data])
+        except psycopg.errors.UndefinedTable as error:
+            raise Stopped(f"the shop's database has no table {SIGNAL}", hint=HOW_TO_MIGRATE) from error
+    return name
+
+
+def until_caught_up(settings: Settings, within_s: float, check: Check) -> None:
+    """Wait until all that is committed in the shop now is on the topics. `check` raises if the connector failed.
+
+    Twice: Kafka writes a transaction's end to each partition on its own, and that the second mark is there says that
+    the transaction of the first one, with all that came before, has ended everywhere.
+
+    Raises:
+        ServerTrouble: not within the time.
+    """
+    deadline = time.monotonic() + within_s
+    for _ in range(2):
+        _until_marked(settings, deadline, check)
+
+
+def until_snapshot_done(settings: Settings, within_s: float, check: Check, offsets: Offsets) -> None:
+    """As `until_caught_up`, and until no incremental snapshot is under way.
+
+    The first mark follows the signal in the WAL, so by then a snapshot that was asked for has left its trace in the
+    connector's offsets, and keeps it there until its last row is on the topics.
+
+    Raises:
+        ServerTrouble: not within the time.
+    """
+    deadline = time.monotonic() + within_s
+    until_caught_up(settings, within_s, check)
+    while any(key.startswith(SNAPSHOT_UNDER_WAY) for offset in offsets() for key in offset):
+        _look_at_clock(deadline, check)
+        time.sleep(LOOK_EVERY_S)
+    until_caught_up(settings, max(1.0, deadline - time.monotonic()), check)
+
+
+def _until_marked(settings: Settings, deadline: float, check: Check) -> None:
+    topic, token = f"{settings.topic_prefix}.{HEARTBEAT}", str(uuid.uuid4())
+    before = _state(settings, topic)
+    with connect(settings) as connection:
+        connection.execute(sql.SQL(MARK).format(sql.Identifier(HEARTBEAT), sql.Literal(token)))
+    while (now := before or _state(settings, topic)) is None:
+        _look_at_clock(deadline, check)
+        time.sleep(LOOK_EVERY_S)
+    start = now.end if before else now.first
+    for records in follow(settings.kafka_bootstrap, topic, start):
+        if any(token == _token(record.value()) for record in records):
+            return
+        _look_at_clock(deadline, check)
+
+
+def _look_at_clock(deadline: float, check: Check) -> None:
+    check()
+    if time.monotonic() > deadline:
+        raise ServerTrouble(
+            "connect", "the topics have not caught up with the shop in time", hint="`olist connect status`"
+        )
+
+
+def _state(settings: Settings, topic: str) -> TopicState | None:
+    try:
+        return topic_state(admin_client(settings.kafka_bootstrap), topic)
+    except Stopped:
+        return None
+
+
+def _token(value: bytes | None) -> object:
+    image = None if value is None else decode_envelope(value).after
+    return image.get("token") if isinstance(image, dict) else None

@@ -1,0 +1,202 @@
+"""`olist connect`: connectors from the contracts, applied and watched."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from connect import capture, mongodb, postgres
+from connect.apply import apply, bootstrap, raise_if_failed
+from connect.changes_of import changes
+from connect.committed import text
+from connect.postgres import Config, connector_name, slot_name
+from connect.watch import told, until_gone, until_idle, until_paused, until_running
+from connect.worker import Worker
+from olist.contracts import Contract
+from olist.errors import BadInput
+from olist.settings import Settings, settings
+from olist.stack.slots import drop, slots
+from olist.tables import TABLES
+
+SOURCES = ("postgres", "mongodb")
+source_argument = click.argument("source", type=click.Choice(SOURCES), default="postgres")
+yes_option = click.option("--yes", is_flag=True, help="do not ask")
+
+
+@click.group("connect")
+def command() -> None:
+    """Deploy and watch the connectors that capture the shop's database.
+
+    \b
+    olist connect apply              create it, or change it: shows the difference, asks, waits until it runs
+    olist connect status             its state, its task's trace, its slot
+    olist connect snapshot orders    read a table again while changes go on
+    olist connect wait               until all that the shop has committed is on the topics
+    """
+
+
+def _config(current: Settings, source: str) -> Config:
+    return postgres.render(current) if source == "postgres" else mongodb.render(current)
+
+
+def _name(current: Settings, source: str) -> str:
+    return connector_name(current) if source == "postgres" else mongodb.connector_name(current)
+
+
+@command.command("render")
+@source_argument
+def render(source: str) -> None:
+    """Print the configuration that the contracts and the settings give."""
+    click.echo(text(_config(settings(), source)), nl=False)
+
+
+@command.command("apply")
+@source_argument
+@yes_option
+@click.option("--dry-run", is_flag=True, help="show the difference and change nothing; exit code 2 if there is one")
+def apply_command(source: str, yes: bool, dry_run: bool) -> None:
+    """Create or change a connector, and return when it runs. Nothing is touched when nothing differs."""
+    current, worker = settings(), Worker(settings().connect_url)
+    config = _config(current, source)
+    there = worker.config(config["name"])
+    if dry_run:
+        edits = changes(there, config)
+        click.echo("\n".join(map(str, edits)) or "nothing to change")
+        sys.exit(2 if edits else 0)
+    if source == "postgres":
+        capture.filled_tables(current, TABLES.values())  # before the plugin says it less plainly
+    apply(worker, config, click.echo, lambda: yes or click.confirm("apply?", abort=True, err=True))
+    if source == "postgres":
+        bootstrap(current, worker, config["name"], there is not None, click.echo)
+
+
+@command.command("status")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="how to print it")
+def status(output: str) -> None:
+    """Show every connector, its tasks and the slots. Exit code 1 when one does not run, with its trace."""
+    current, worker = settings(), Worker(settings().connect_url)
+    found = [one for name in worker.connectors() if (one := worker.status(name)) is not None]
+    held = slots(current)
+    if output == "json":
+        click.echo(msgspec.json.encode({"connectors": found, "slots": held}))
+    else:
+        for one in found:
+            click.echo(f"{one.name}: {told(one)}" + (f"\n{one.trace}" if one.trace else ""))
+        for slot in held:
+            warning = slot.warning(current.slot_warning_mb)
+            click.echo(slot.line() + (f"  WARNING: {warning}" if warning else ""))
+        click.echo("" if found else "no connector; `olist connect apply` creates it", nl=not found)
+    sys.exit(0 if all(one.running for one in found) else 1)
+
+
+@command.command("restart")
+@source_argument
+def restart(source: str) -> None:
+    """Restart a connector and its task, and return when they run."""
+    worker, name = _there(source)
+    worker.restart(name)
+    until_running(worker, name)
+    click.echo(f"{name}: running")
+
+
+@command.command("pause")
+@source_argument
+def pause(source: str) -> None:
+    """Stop reading; the slot keeps the WAL meanwhile."""
+    worker, name = _there(source)
+    worker.ask(name, "pause")
+    until_paused(worker, name)
+    click.echo(f"{name}: paused; its slot keeps what the shop writes until `olist connect resume`")
+
+
+@command.command("resume")
+@source_argument
+def resume(source: str) -> None:
+    """Go on where it stopped."""
+    worker, name = _there(source)
+    worker.ask(name, "resume")
+    until_running(worker, name)
+    click.echo(f"{name}: running")
+
+
+@command.command("delete")
+@source_argument
+@yes_option
+@click.option("--drop-slot/--keep-slot", default=None, help="what becomes of the slot, instead of being asked")
+def delete(source: str, yes: bool, drop_slot: bool | None) -> None:
+    """Delete a connector, and its replication slot if you say so.
+
+    With the slot it can be applied again and goes on without a gap; without it, it begins anew with a snapshot of what
+    the tables hold then, and a row that was deleted in between stays on the topics.
+    """
+    current = settings()
+    worker, name = _there(source)
+    if not yes:
+        click.confirm(f"delete {name}?", abort=True, err=True)
+    if source == "postgres" and drop_slot is None:
+        drop_slot = not yes and click.confirm(_about_slot(current), err=True)
+    worker.ask(name, "stop")
+    until_idle(worker, name)
+    if drop_slot:
+        worker.forget_offsets(name)
+    worker.delete(name)
+    until_gone(worker, name)
+    click.echo(f"{name}: deleted")
+    if source == "postgres":
+        gone = bool(drop_slot) and drop(current, slot_name(current))
+        click.echo(f"slot {slot_name(current)}: {'dropped' if gone else 'kept; PostgreSQL keeps WAL for it'}")
+
+
+def _about_slot(current: Settings) -> str:
+    kept = next((slot.kept for slot in slots(current) if slot.name == slot_name(current)), 0)
+    return f"drop its slot {slot_name(current)} too? Until then PostgreSQL keeps WAL for it ({kept / 1e6:.0f} MB now)"
+
+
+@command.command("snapshot")
+@click.argument("tables", nargs=-1, required=True)
+@click.option("--wait", "within_s", type=click.FloatRange(0), help="seconds to wait until it is on the topics")
+def snapshot(tables: tuple[str, ...], within_s: float | None) -> None:
+    """Read tables again, in chunks between the changes that go on; a running one that is killed goes on."""
+    current = settings()
+    worker, name = _there("postgres")
+    contracts = [_contract(table) for table in tables]
+    asked = capture.ask_for_snapshot(current, contracts)
+    click.echo(f"asked for an incremental snapshot of {', '.join(tables)} ({asked})")
+    if within_s is not None:
+        capture.until_snapshot_done(current, within_s, lambda: raise_if_failed(worker, name), _offsets(worker, name))
+        click.echo("its rows are on the topics")
+
+
+@command.command("wait")
+@click.option("--within", "within_s", type=click.FloatRange(0), default=300.0, show_default=True, help="seconds")
+def wait(within_s: float) -> None:
+    """Return when all that is committed in the shop now is on the topics, a running snapshot included."""
+    current = settings()
+    worker, name = _there("postgres")
+    capture.until_snapshot_done(current, within_s, lambda: raise_if_failed(worker, name), _offsets(worker, name))
+    click.echo("all that the shop has committed is on the topics")
+
+
+def _offsets(worker: Worker, name: str) -> Any:
+    return lambda: worker.offsets(name)
+
+
+def _contract(table: str) -> Contract:
+    if table not in TABLES:
+        raise BadInput(f"no table named {table}", hint=f"tables: {', '.join(TABLES)}")
+    return TABLES[table]
+
+
+def _there(source: str) -> tuple[Worker, str]:
+    """The worker and the connector's name.
+
+    Raises:
+        BadInput: there is no such connector.
+    """
+    worker, name = Worker(settings().connect_url), _name(settings(), source)
+    if worker.config(name) is None:
+        raise BadInput(f"there is no connector {name}", hint="`olist connect apply` creates it")
+    return worker, name

@@ -1,0 +1,73 @@
+"""Wait until a connector is as it was asked to be, or say why it will not be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from connect.worker import Status, Worker
+from olist.errors import ServerTrouble
+
+WITHIN_S = 90.0
+LOOK_EVERY_S = 0.2
+
+
+def until(worker: Worker, name: str, fits: Callable[[Status | None], bool], what: str) -> None:
+    """Look until the status fits.
+
+    Raises:
+        ServerTrouble: it takes too long; with the trace of a part that failed, if one did.
+    """
+    deadline = time.monotonic() + WITHIN_S
+    while not fits(status := worker.status(name)):
+        if time.monotonic() > deadline:
+            if status is not None and status.trace:
+                raise failed(status)
+            raise ServerTrouble("connect", f"{name} is not {what} after {WITHIN_S:g} s: {told(status)}")
+        time.sleep(LOOK_EVERY_S)
+
+
+def until_running(worker: Worker, name: str) -> None:
+    """Until the connector and its tasks run.
+
+    Raises:
+        ServerTrouble: a part failed, with its trace, at once; or it takes too long.
+    """
+
+    def runs(status: Status | None) -> bool:
+        if status is not None and status.trace:
+            raise failed(status)
+        return status is not None and status.running
+
+    until(worker, name, runs, "running")
+
+
+def until_idle(worker: Worker, name: str) -> None:
+    """Until no task is left. A trace that an earlier task left does not matter."""
+    until(worker, name, lambda status: status is not None and not status.tasks, "stopped")
+
+
+def until_paused(worker: Worker, name: str) -> None:
+    """Until all parts are paused."""
+    paused = {"PAUSED"}
+    until(worker, name, lambda s: s is not None and {p.state for p in (s.connector, *s.tasks)} == paused, "paused")
+
+
+def until_gone(worker: Worker, name: str) -> None:
+    """Until nobody knows it any more."""
+    until(worker, name, lambda status: status is None, "gone")
+
+
+def failed(status: Status) -> ServerTrouble:
+    """A failed connector's own words."""
+    return ServerTrouble(
+        "connect", f"{status.name} failed:\n{status.trace.rstrip()}", hint="mend the cause; `olist connect restart`"
+    )
+
+
+def told(status: Status | None) -> str:
+    """Its states in one line."""
+    if status is None:
+        return "not there"
+    tasks = ", ".join(f"task {task.id} {task.state}" for task in status.tasks) or "no task"
+    return f"connector {status.connector.state}, {tasks}"

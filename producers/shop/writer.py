@@ -1,0 +1,80 @@
+"""Transactions into the shop, many in flight: each is one unit between two sync points of libpq's pipeline.
+
+A transaction carries its own progress, compared and set in the same commit, so that what is written and what is known
+to be written never part. One that is refused makes all that follow it be refused too.
+
+Commits are not waited for on disk (``synchronous_commit=off``). A crash of PostgreSQL may take back the last of them,
+progress included, and a resumed replay writes them again; nobody else has seen them, since logical decoding hands out
+only what is on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psycopg
+
+from olist.errors import Stopped
+from producers.shop.statements import ADVANCE
+from producers.shop.transactions import Transaction
+
+
+@dataclass(frozen=True)
+class Done:
+    """What the database holds: a data set's fingerprint and the number of its last change. Empty: nothing yet."""
+
+    fingerprint: str
+    seq: int
+
+
+class Writer:
+    """Writes on one connection that is in autocommit mode."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        connection.execute("set synchronous_commit = off")
+
+    def done(self) -> Done | None:
+        """How far a replay has come; None when there was none."""
+        row = self._connection.execute("select fingerprint, seq from replay_progress").fetchone()
+        return None if row is None else Done(*row)
+
+    def begin(self, fingerprint: str) -> None:
+        """Note whose changes will come."""
+        self._connection.execute("insert into replay_progress (fingerprint, seq) values (%s, 0)", [fingerprint])
+
+    def forget(self, deletes: Iterable[str]) -> None:
+        """Run the deletes and drop the progress, in one transaction."""
+        with self._connection.transaction():
+            for statement in deletes:
+                self._connection.execute(statement.encode())
+            self._connection.execute("delete from replay_progress")
+
+    def write(self, transactions: Iterable[Transaction]) -> None:
+        """Write and wait until every commit was answered.
+
+        Raises:
+            Stopped: the database refused one; it and those after it are not written.
+            psycopg.OperationalError: the connection is gone; ask `done` on another.
+        """
+        try:
+            with self._connection.pipeline() as pipeline, self._connection.cursor() as cursor:
+                for transaction in transactions:
+                    for statement, values in transaction.statements:
+                        cursor.execute(statement.encode(), values, prepare=True)
+                    cursor.execute(ADVANCE, (str(transaction.before), str(transaction.after)), prepare=True)
+                    pipeline.sync()
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            raise _refused(error) from error
+
+
+def _refused(error: psycopg.Error) -> Stopped:
+    if error.diag.table_name == "replay_progress":
+        return Stopped(
+            "another replay writes to this shop: its progress is not where this one left it",
+            hint="end the other one; `olist replay --to postgres` goes on after the last change that was written",
+        )
+    return Stopped(f"the shop's database refused a change: {error}", hint="mend the data or the shop's schema")

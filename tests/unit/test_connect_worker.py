@@ -1,0 +1,172 @@
+"""The client and the waits, against a small worker that answers by a script."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from connect import watch, worker
+from connect.apply import apply
+from connect.watch import until_running
+from connect.worker import Worker
+from olist.errors import BadInput, ServerTrouble
+
+CONFIG = {"name": "shop", "connector.class": "a.b.Plugin", "x": "1"}
+Answer = tuple[int, Any]
+
+
+class Script:
+    """Answers by method and path: the last one again and again. `asked` is what came."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[Answer]] = {
+            "GET /connector-plugins": [(200, [{"class": "a.b.Plugin"}])],
+            "PUT /connector-plugins/Plugin/config/validate": [(200, {"configs": []})],
+        }
+        self.asked: list[str] = []
+
+    def answer(self, request: str) -> Answer:
+        self.asked.append(request)
+        left = self.answers.get(request, [(404, {"message": "not there"})])
+        return left.pop(0) if len(left) > 1 else left[0]
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def client(script: Script) -> Iterator[Worker]:
+    class Handler(BaseHTTPRequestHandler):
+        def _serve(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            code, body = script.answer(f"{self.command} {self.path}")
+            content = json.dumps(body).encode()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_PUT = do_POST = do_DELETE = _serve
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield Worker(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+
+def status(*states: str, trace: str = "") -> Answer:
+    connector, *tasks = ({"state": state, "worker_id": "w", "trace": trace} for state in states)
+    return 200, {"name": "shop", "connector": connector, "tasks": [{"id": i, **t} for i, t in enumerate(tasks)]}
+
+
+def test_a_worker_that_is_not_there_is_named_with_the_way_to_start_it() -> None:
+    with pytest.raises(ServerTrouble, match="does not answer") as raised:
+        Worker("http://127.0.0.1:9").connectors()
+    assert "olist up" in raised.value.hint
+
+
+def test_a_request_during_a_rebalance_is_made_again(script: Script, client: Worker) -> None:
+    script.answers["GET /connectors"] = [(409, {"message": "rebalance"}), (200, ["b", "a"])]
+    assert client.connectors() == ["a", "b"]
+
+
+def test_a_rebalance_that_does_not_end_is_told(script: Script, client: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "PATIENCE_S", 0.0)
+    script.answers["GET /connectors"] = [(409, {"message": "rebalancing"})]
+    with pytest.raises(ServerTrouble, match="rebalancing"):
+        client.connectors()
+
+
+def test_a_refused_request_is_the_users_move(script: Script, client: Worker) -> None:
+    script.answers["PUT /connectors/shop/config"] = [(400, {"message": "Connector name mismatch"})]
+    with pytest.raises(BadInput, match="name mismatch"):
+        client.put(CONFIG)
+
+
+def test_what_is_not_there_is_none(client: Worker) -> None:
+    assert client.config("shop") is None
+    assert client.status("shop") is None
+
+
+def test_waiting_ends_when_connector_and_task_run(script: Script, client: Worker) -> None:
+    started = [status("UNASSIGNED"), status("RUNNING"), status("RUNNING", "UNASSIGNED"), status("RUNNING", "RUNNING")]
+    script.answers["GET /connectors/shop/status"] = [(404, {}), *started]
+    until_running(client, "shop")
+    assert len(script.asked) == 5
+
+
+def test_a_failed_task_ends_the_wait_with_its_trace(script: Script, client: Worker) -> None:
+    script.answers["GET /connectors/shop/status"] = [status("RUNNING", "FAILED", trace="PSQLException: no such role")]
+    with pytest.raises(ServerTrouble, match="no such role") as raised:
+        until_running(client, "shop")
+    assert "restart" in raised.value.hint
+
+
+def test_a_wait_that_takes_too_long_says_what_it_last_saw(
+    script: Script, client: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "WITHIN_S", 0.0)
+    script.answers["GET /connectors/shop/status"] = [status("RUNNING")]
+    with pytest.raises(ServerTrouble, match="connector RUNNING, no task"):
+        until_running(client, "shop")
+
+
+def test_apply_creates_a_connector_after_the_plugin_has_agreed(script: Script, client: Worker) -> None:
+    script.answers["PUT /connectors/shop/config"] = [(201, {})]
+    script.answers["PUT /connectors/shop/resume"] = [(202, {})]
+    script.answers["GET /connectors/shop/status"] = [status("RUNNING", "RUNNING")]
+    said: list[str] = []
+    apply(client, CONFIG, said.append, lambda: True)
+    order = [request for request in script.asked if request.startswith("PUT")]
+    assert order[:2] == ["PUT /connector-plugins/Plugin/config/validate", "PUT /connectors/shop/config"]
+    assert "+ x = 1" in said[0]
+
+
+def test_apply_stops_a_connector_before_it_changes_it(script: Script, client: Worker) -> None:
+    script.answers |= {
+        "GET /connectors/shop/config": [(200, {**CONFIG, "x": "0"})],
+        "PUT /connectors/shop/stop": [(202, {})],
+        "PUT /connectors/shop/config": [(200, {})],
+        "PUT /connectors/shop/resume": [(202, {})],
+        "GET /connectors/shop/status": [status("RUNNING", "RUNNING"), status("STOPPED"), status("RUNNING", "RUNNING")],
+    }
+    apply(client, CONFIG, lambda _text: None, lambda: True)
+    steps = [request.rpartition("/")[2] for request in script.asked if request.startswith("PUT /connectors")]
+    assert steps == ["stop", "config", "resume"]
+
+
+def test_apply_again_changes_nothing(script: Script, client: Worker) -> None:
+    script.answers["GET /connectors/shop/config"] = [(200, CONFIG)]
+    script.answers["GET /connectors/shop/status"] = [status("RUNNING", "RUNNING")]
+    said: list[str] = []
+    apply(client, CONFIG, said.append, lambda: pytest.fail("asked for nothing"))
+    assert said == ["shop: nothing to change"]
+    assert not [request for request in script.asked if request.startswith("PUT /connectors/")]
+
+
+def test_apply_changes_nothing_when_the_user_does_not_agree(script: Script, client: Worker) -> None:
+    apply(client, CONFIG, lambda _text: None, lambda: False)
+    assert not [request for request in script.asked if request.startswith("PUT /connectors/")]
+
+
+def test_every_setting_that_the_plugin_refuses_is_named_before_anything_changes(script: Script, client: Worker) -> None:
+    refused = [{"value": {"name": "x", "errors": ["is wrong"]}}, {"value": {"name": "y", "errors": ["is missing"]}}]
+    script.answers["PUT /connector-plugins/Plugin/config/validate"] = [(200, {"configs": refused})]
+    with pytest.raises(BadInput, match=r"x: is wrong\n  y: is missing"):
+        apply(client, CONFIG, lambda _text: None, lambda: True)
+    assert "PUT /connectors/shop/config" not in script.asked
+
+
+def test_a_connector_that_is_not_installed_is_named(script: Script, client: Worker) -> None:
+    with pytest.raises(BadInput, match=r"has no a\.b\.Other"):
+        apply(client, {**CONFIG, "connector.class": "a.b.Other"}, lambda _text: None, lambda: True)
