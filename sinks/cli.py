@@ -37,10 +37,12 @@ def command() -> None:
 @click.option("--interval", "interval_s", default=1.0, show_default=True, help="Seconds a batch gathers records.")
 @click.option("--most", default=100_000, show_default=True, help="Records in one batch, over all tables.")
 @click.option("--threads", default=4, show_default=True, help="Tables written side by side.")
-def run(target: str, tables: str, interval_s: float, most: int, threads: int) -> None:
+@click.option("--instance", help="A name of its own for this process, so that a restart takes over at once.")
+def run(target: str, tables: str, interval_s: float, most: int, threads: int, instance: str | None) -> None:
     """Run one sink process. Start several for one target and they share its partitions."""
     from olist.telemetry import configure_logging, serve_metrics
-    from olist.topics.admin import ensure_topics
+    from olist.topics.admin import ensure_topic, ensure_topics
+    from sinks.dead_letters import TOPIC_CONFIG, dead_letter_topic
     from sinks.runner import run_sink
 
     current = settings()
@@ -48,10 +50,11 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int) ->
     serve_metrics(current)
     contracts = contracts_for(target, tables)
     ensure_topics(current, contracts)
+    ensure_topic(current, dead_letter_topic(current), TOPIC_CONFIG)
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    run_sink(current, target, contracts, stopping, most=most, interval_s=interval_s, threads=threads)
+    run_sink(current, target, contracts, stopping, most=most, interval_s=interval_s, threads=threads, instance=instance)
 
 
 @command.command("rebuild")

@@ -21,6 +21,7 @@ STAGE, REASON, TOPIC, PARTITION, OFFSET = (
     f"olist.{name}" for name in ("stage", "reason", "topic", "partition", "offset")
 )
 FLUSH_TIMEOUT_S = 30.0
+TOPIC_CONFIG = {"retention.ms": "-1"}  # a letter stays until somebody has dealt with it
 
 
 def dead_letter_topic(settings: Settings) -> str:

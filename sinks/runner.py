@@ -84,6 +84,7 @@ def run_sink(
     most: int = 100_000,
     interval_s: float = 1.0,
     threads: int = 4,
+    instance: str | None = None,
 ) -> None:
     """Run one sink until `stopping` is set.
 
@@ -95,6 +96,7 @@ def run_sink(
         most: records in one poll, over all topics.
         interval_s: how long a poll gathers records: the price of a commit against the freshness of the target.
         threads: tables written side by side.
+        instance: this member's own name in the group; after a kill the same name gets its partitions back at once.
 
     Raises:
         Stopped: going on would lose, double or mix data.
@@ -110,7 +112,7 @@ def run_sink(
         for topic in [contract.topic(settings.topic_prefix)]
     }
     runner = Runner(writers, lambda topics: topic_states(admin, topics), patience, threads=threads)
-    source = Source(settings, group_of(settings, target), sorted(writers), runner.assigned)
+    source = Source(settings, group_of(settings, target), sorted(writers), runner.assigned, instance)
     runner.run(source, most=most, interval_s=interval_s)
 
 

@@ -41,7 +41,9 @@ class Polled:
 class Source:
     """A consumer whose group spreads partitions, and whose offsets come from `assigned`."""
 
-    def __init__(self, settings: Settings, group: str, topics: Sequence[str], assigned: Assigned) -> None:
+    def __init__(
+        self, settings: Settings, group: str, topics: Sequence[str], assigned: Assigned, instance: str | None = None
+    ) -> None:
         self._assigned = assigned
         self._reassigned = False
         self._starts: list[TopicPartition] = []
@@ -49,12 +51,14 @@ class Source:
             {
                 "bootstrap.servers": settings.kafka_bootstrap,
                 "group.id": group,
+                # A named member that comes back takes its own partitions again at once, without a rebalance.
+                **({"group.instance.id": instance} if instance else {}),
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "error",  # an offset that is gone is a decision for people
                 "enable.partition.eof": True,
                 "partition.assignment.strategy": "range",
-                "session.timeout.ms": 10_000,
+                "session.timeout.ms": settings.session_timeout_ms,
                 "heartbeat.interval.ms": 2_000,
                 "max.poll.interval.ms": 300_000,
                 # Large fetches: one record at a time costs several times the CPU.

@@ -131,6 +131,18 @@ def delete_topics(settings: Settings, topics: Iterable[str]) -> None:
         time.sleep(ELECTION_PAUSE_S)
 
 
+def ensure_topic(settings: Settings, topic: str, config: dict[str, str]) -> None:
+    """Create a topic of one partition that is no contract's, where it is missing; one that is there stays as it is.
+
+    Raises:
+        ServerTrouble: Kafka does not answer.
+    """
+    admin = admin_client(settings.kafka_bootstrap)
+    there, brokers = _cluster(admin, settings.kafka_bootstrap)
+    if topic not in there:
+        _create(admin, [NewTopic(topic, 1, min(MOST_REPLICAS, brokers), config=config)])
+
+
 def _cluster(admin: AdminClient, bootstrap: str) -> tuple[set[str], int]:
     """The topics that are there, and the number of brokers."""
     try:
