@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,8 @@ SERVER = "postgres"
 
 # Sessions that wait for a lock give up and are retried; one that went silent is ended, so that no lock stays for ever.
 OPTIONS = "-c lock_timeout=15s -c idle_in_transaction_session_timeout=600s -c timezone=UTC -c client_encoding=UTF8"
+
+COPY_COLUMN = re.compile(r"COPY \w+, line \d+, column (\w+):")
 
 # Answers about the server's state rather than about what it was asked; psycopg counts them among its InternalErrors.
 BUSY = (errors.IdleInTransactionSessionTimeout, errors.ReadOnlySqlTransaction)
@@ -56,8 +59,10 @@ def translated() -> Iterator[None]:
 
 
 def reason(error: psycopg.Error) -> str:
-    """The server's first line: the rest quotes data and statements."""
-    return error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
+    """The server's first line, with the column that COPY stood at: the rest quotes data and statements."""
+    told = error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
+    at = COPY_COLUMN.match(error.diag.context or "")
+    return f"{at[1]}: {told}" if at else told
 
 
 def _hint(error: psycopg.Error) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 
 from olist.contracts import Contract
@@ -15,12 +17,25 @@ from tests.laws.targets import Bench, latest, stage, write
 pytestmark = pytest.mark.faults
 
 
+class Victim(NamedTuple):
+    """A server's process."""
+
+    stack: Stack
+    name: str
+
+    def kill(self) -> None:
+        self.stack.kill(self.name)
+
+    def start(self) -> None:
+        self.stack.start(self.name)
+
+
 @pytest.fixture
-def server(bench: Bench) -> str:
-    """The process to kill."""
+def server(bench: Bench, request: pytest.FixtureRequest) -> Victim:
+    """The process to kill. The stack is asked for late: a target without a server needs none."""
     if bench.target.server is None:
         pytest.skip(f"{bench.target.name} has no server")
-    return bench.target.server
+    return Victim(request.getfixturevalue("stack"), bench.target.server)
 
 
 def reopened(table: SinkTable) -> Positions | None:
@@ -31,14 +46,14 @@ def reopened(table: SinkTable) -> Positions | None:
 
 
 def test_a_killed_server_is_trouble_and_the_batch_is_read_again(
-    bench: Bench, parcels: Contract, stack: Stack, server: str
+    bench: Bench, parcels: Contract, server: Victim
 ) -> None:
     table, stranger = bench.opened(parcels), bench.opened(parcels)
     first = upserts(parcels, [parcel(f"p{n}") for n in range(500)])
     second: list[Taken] = [upsert(parcels, parcel("p1", label="changed"), 500), delete(parcels, ("p2", 1), 501)]
     held = write(table, first)
     late = stage(table, second)
-    stack.kill(server)
+    server.kill()
     with pytest.raises(ServerTrouble):
         late(held)
     with pytest.raises(ServerTrouble):
@@ -46,7 +61,7 @@ def test_a_killed_server_is_trouble_and_the_batch_is_read_again(
     with pytest.raises(ServerTrouble):
         stage(stranger, second)
     stranger.close()
-    stack.start(server)
+    server.start()
     assert reopened(table) == held
     held = write(table, second, held)
     assert bench.rows(parcels) == latest(parcels, [*first, *second])
