@@ -15,7 +15,7 @@ from olist.contracts import Contract
 from olist.errors import BadInput, BadRow
 from olist.source.files import file_name, read_files
 from olist.source.geolocation import reduce_geolocation
-from olist.source.layout import Layout, check_fields, decodable, lay_out
+from olist.source.layout import MEND, Layout, check_fields, decodable, lay_out
 from olist.source.typed import iter_rows, typed
 from olist.tables import GEOLOCATION, TABLES
 
@@ -110,7 +110,8 @@ def _check_header(file: str, contract: Contract, content: bytes) -> None:
     told += [f"not in the contract: {', '.join(unknown)}"] if unknown else []
     raise BadInput(
         f"{file}, line 1: wrong columns ({'; '.join(told) or 'the right names in another order, or twice'})\n"
-        f"  expected: {', '.join(expected)}\n  found:    {', '.join(found)}"
+        f"  expected: {', '.join(expected)}\n  found:    {', '.join(found)}",
+        hint="these are the files of Kaggle's olistbr/brazilian-ecommerce; `olist download` fetches them",
     )
 
 
@@ -125,5 +126,5 @@ def _refuse_repeated_keys(contract: Contract, frame: pl.DataFrame, layout: Layou
         if values in seen:
             told = ", ".join(map(repr, values))
             reason = f"the key {told} is there already, on line {layout.line(seen[values])}"
-            raise BadRow(layout.file, layout.line(row), ", ".join(key), reason)
+            raise BadRow(layout.file, layout.line(row), ", ".join(key), reason, hint=MEND)
         seen[values] = row

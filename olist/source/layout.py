@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from olist.errors import BadInput, BadRow
 
 BOM = b"\xef\xbb\xbf"
+MEND = "mend the line, or fetch the data set again: `olist download`"
 NEWLINE, COMMA, QUOTE = (ord(c) for c in '\n,"')
 
 
@@ -63,7 +64,9 @@ def lay_out(file: str, content: bytes) -> Layout:
         BadInput: the file is empty.
     """
     if not content.strip():
-        raise BadInput(f"{file}: the file is empty, even its header is missing")
+        raise BadInput(
+            f"{file}: the file is empty, even its header is missing", hint="`olist download` fetches it again"
+        )
     data = np.frombuffer(content, dtype=np.uint8)
     inside = np.cumsum(data == QUOTE, dtype=np.uint8) & 1
     newlines = np.flatnonzero(data == NEWLINE)
@@ -92,4 +95,4 @@ def check_fields(layout: Layout, names: list[str], content: bytes) -> None:
     reason = f"{found} fields, expected {len(names)}" if first_line.strip() else "the line is blank"
     if layout.unclosed:
         reason = "a quote is opened and never closed, or closed and never opened"
-    raise BadRow(layout.file, layout.line_at(start), names[min(found, len(names)) - 1], reason)
+    raise BadRow(layout.file, layout.line_at(start), names[min(found, len(names)) - 1], reason, hint=MEND)

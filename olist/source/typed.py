@@ -19,7 +19,7 @@ import polars as pl
 
 from olist.contracts import Column, Contract, Float, Integer, Money, Row, Text, Timestamp, Type
 from olist.errors import BadRow
-from olist.source.layout import Layout
+from olist.source.layout import MEND, Layout
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 TIME_SHAPE = r"^\d{4}-\d\d-\d\d \d\d:\d\d:[0-5]\d$"
@@ -56,7 +56,8 @@ def typed(contract: Contract, text: pl.DataFrame, layout: Layout) -> pl.DataFram
     bad = [(row, column) for column in contract.columns for row in _first_bad(column, text, frame)]
     if bad:
         row, column = min(bad, key=lambda found: found[0])
-        raise BadRow(layout.file, layout.line(row), column.name, _reason(column, text[column.name][row]))
+        reason = _reason(column, text[column.name][row])
+        raise BadRow(layout.file, layout.line(row), column.name, reason, hint=MEND)
     return frame
 
 
