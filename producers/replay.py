@@ -25,7 +25,7 @@ from producers.encoding import KEY, VALUE, Origin, encode
 from producers.last_records import last_records
 from producers.life import EVENT_US
 from producers.pace import Pace
-from producers.resume import PARTITION, WAY_OUT, check_last_records, pending, placed
+from producers.resume import PARTITION, check_last_records, pending, placed
 from producers.sending import Record, Sender
 from producers.sequence import TABLE, TABLE_NAMES, VERSION, sequence
 
@@ -156,7 +156,7 @@ def check_ends(settings: Settings, expected: Mapping[tuple[str, int], int]) -> N
     for (topic, partition), end in expected.items():
         if (now := found[topic].end[partition]) != end:
             raise Stopped(
-                f"topic {topic}, partition {partition} ends at {now}, not at {end}: another replay or something else "
-                "writes to it at the same time",
-                hint=f"end the other writer; if the topic holds its records, {WAY_OUT}",
+                f"topic {topic}, partition {partition} ends at {now}, not at {end}: another replay, the rest of one "
+                "that was just killed, or something else writes to it",
+                hint="when no other replay runs, start this one again: it sees what the topics hold by then",
             )
