@@ -5,6 +5,7 @@ The client retries nothing on its own: a repeated compare-and-set would find its
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,7 @@ class Client:
     """A connection to one OpenSearch; errors are raised in our words."""
 
     def __init__(self, url: str) -> None:
+        logging.getLogger("opensearch").setLevel(logging.CRITICAL)  # it logs tracebacks of what is raised here anyway
         self._client = OpenSearch(url, max_retries=0, retry_on_timeout=False, timeout=TIMEOUT_S)
 
     def ask(
