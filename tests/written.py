@@ -65,10 +65,18 @@ class Writer:
 
     def to(self, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], headers: Sequence[Any] = ()) -> None:
         """Bytes to any topic that is there."""
+        failures: list[str] = []
         for key, value in records:
-            self._producer.produce(topic, key=key, value=value, headers=list(headers))
+            self._producer.produce(
+                topic,
+                key=key,
+                value=value,
+                headers=list(headers),
+                on_delivery=lambda error, _message: failures.append(str(error)) if error else None,
+            )
             self._producer.poll(0)
         assert self._producer.flush(30) == 0
+        assert not failures, failures
 
     def _key(self, contract: Contract, row: Row) -> bytes:
         return codec(contract).encode_key(codec(contract).key_of(row))

@@ -21,7 +21,7 @@ import polars as pl
 from olist.batches import polars_type
 from olist.contracts import Contract
 from olist.errors import BadInput, ServerTrouble, Stopped
-from olist.positions import TopicState
+from olist.positions import TopicState, check_topic
 from olist.settings import Settings
 from olist.tables import TABLES
 from olist.topics.admin import admin_client, topic_state, topic_states
@@ -133,14 +133,10 @@ def _table(
     files: pl.DataFrame | None,
 ) -> TableReport:
     reads = [_read(t, contract, state, settings, refusals) for t in targets if t in contract.targets]
-    # Positions may have passed the ends taken at the start; whether they fit the topic is judged by what it is by now.
-    now = topic_state(admin_client(settings.kafka_bootstrap), state.topic)
     whole = View.of(state.end)
     should = expected(contract, state, settings, [whole, *(one.view(state) for one in reads if isinstance(one, _Read))])
     findings = [
-        judge(
-            contract, one.target, should.rows[one.view(state)], one.held, state, now, refused=one.refused, most=explain
-        )
+        judge(contract, one.target, should.rows[one.view(state)], one.held, state, refused=one.refused, most=explain)
         if isinstance(one, _Read)
         else one
         for one in reads
@@ -158,6 +154,10 @@ def _read(
     """The target's table, or the finding that says why there is nothing to compare."""
     try:
         held = read_held(target, contract, settings)
+        if held and held.positions:
+            # They may have passed the ends taken at the start, so the topic is looked at as it is by now.
+            now = topic_state(admin_client(settings.kafka_bootstrap), state.topic)
+            check_topic(f"{target} {contract.table}", held.positions, now)
     except ServerTrouble as error:
         return Finding(target, "unreachable", note=str(error))
     except Stopped as error:

@@ -8,8 +8,7 @@ from dataclasses import replace
 import polars as pl
 
 from olist.contracts import Contract
-from olist.errors import PositionRefused
-from olist.positions import TopicState, check_topic
+from olist.positions import TopicState
 from sinks.check.differences import differences
 from sinks.check.digest import differing_days, digest
 from sinks.check.held import Held
@@ -23,20 +22,14 @@ def judge(
     expected: pl.DataFrame,
     held: Held,
     state: TopicState,
-    now: TopicState,
     *,
     refused: Mapping[Refused, str] | None = None,
     most: int = 0,
 ) -> Finding:
     """A target's rows against the topic's as far as the target stands; `most` differing keys are looked for.
 
-    `state` has the ends that the check began with, from which `lag` is counted; `now` is the topic after the reading.
+    `state` has the ends that the check began with, from which `lag` is counted.
     """
-    try:
-        if held.positions is not None:
-            check_topic(f"{target} {contract.table}", held.positions, now)
-    except PositionRefused as error:
-        return Finding(target, "broken", note=str(error))
     finding = compare(contract, target, expected, held.rows, most=most)
     told = tuple(f"{state.topic}[{one.partition}]@{one.offset}: {why}" for one, why in sorted((refused or {}).items()))
     finding = replace(finding, lag=lag(held, state), refused=told)

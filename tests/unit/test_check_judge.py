@@ -18,8 +18,8 @@ PARCEL_COUNT = 5
 FIRST = dict.fromkeys(range(4), 0)
 
 
-def state(end: int = 100, topic_id: str = "t") -> TopicState:
-    return TopicState(TOPIC, topic_id, FIRST, dict.fromkeys(range(4), end))
+def state(end: int = 100) -> TopicState:
+    return TopicState(TOPIC, "t", FIRST, dict.fromkeys(range(4), end))
 
 
 def rows() -> pl.DataFrame:
@@ -27,12 +27,12 @@ def rows() -> pl.DataFrame:
     return decode_batch(PARCELS, TOPIC, records).frame.drop(OP)
 
 
-def held(frame: pl.DataFrame, next_offset: int = 100, topic_id: str = "t") -> Held:
-    return Held(frame, Positions(TOPIC, topic_id, dict.fromkeys(range(4), next_offset)))
+def held(frame: pl.DataFrame, next_offset: int = 100) -> Held:
+    return Held(frame, Positions(TOPIC, "t", dict.fromkeys(range(4), next_offset)))
 
 
 def found(frame: pl.DataFrame, most: int = 10) -> Finding:
-    return judge(PARCELS, "memory", rows(), held(frame), state(), state(), most=most)
+    return judge(PARCELS, "memory", rows(), held(frame), state(), most=most)
 
 
 def set_cell(at: str, column: str, value: Any) -> pl.DataFrame:
@@ -64,7 +64,7 @@ def test_null_and_the_empty_text_are_not_the_same(at: str, value: str | None) ->
 
 def test_a_float_whose_bits_differ_is_found_though_it_compares_equal() -> None:
     expected, there = set_cell("p2", "latitude", 0.0), set_cell("p2", "latitude", -0.0)
-    finding = judge(PARCELS, "memory", expected, held(there), state(), state(), most=10)
+    finding = judge(PARCELS, "memory", expected, held(there), state(), most=10)
     assert [one.fields.keys() for one in finding.differences] == [{"latitude"}]
 
 
@@ -82,29 +82,23 @@ def test_no_more_differences_are_told_than_asked_for() -> None:
 
 
 def test_a_target_that_is_behind_but_right_so_far_is_behind() -> None:
-    finding = judge(PARCELS, "memory", rows(), held(rows()), state(120), state(120))
+    finding = judge(PARCELS, "memory", rows(), held(rows()), state(120))
     assert (finding.state, finding.lag) == ("behind", 80)
 
 
 def test_a_target_that_is_behind_and_wrong_is_different() -> None:
-    finding = judge(PARCELS, "memory", rows(), held(rows().tail(2)), state(120), state(120))
+    finding = judge(PARCELS, "memory", rows(), held(rows().tail(2)), state(120))
     assert (finding.state, finding.lag) == ("different", 80)
 
 
 def test_a_target_that_is_ahead_of_the_first_look_is_compared_where_it_stands() -> None:
-    finding = judge(PARCELS, "memory", rows(), held(rows()), state(50), state(100))
+    finding = judge(PARCELS, "memory", rows(), held(rows()), state(50))
     assert (finding.state, finding.lag) == ("equal", 0)
-
-
-def test_positions_of_a_topic_that_was_re_created_are_broken() -> None:
-    finding = judge(PARCELS, "memory", rows(), held(rows(), topic_id="old"), state(), state())
-    assert finding.state == "broken"
-    assert "re-created" in finding.note
 
 
 def test_rows_newer_than_the_positions_are_moving_not_different() -> None:
     newer = rows().with_columns(pl.lit(100, pl.Int64).alias(OFFSET), pl.lit(2, pl.Int32).alias(PARTITION))
-    finding = judge(PARCELS, "memory", rows(), held(newer.head(2)), state(), state())
+    finding = judge(PARCELS, "memory", rows(), held(newer.head(2)), state())
     assert finding.state == "moving"
 
 

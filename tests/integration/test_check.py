@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # a public name, re-exported without `as`
+
+from olist.batches import Rejected, decode_batch
+from olist.changes import Position, codec
+from olist.contracts import Contract
+from olist.errors import BadInput, BadRecord
+from olist.positions import Positions
+from olist.settings import Settings
+from olist.stack.local import Stack
+from olist.topics.admin import admin_client, topic_state
+from olist.topics.reading import read
+from olist.topics.survey import Broker
+from sinks.check.as_json import report_json
+from sinks.check.compare import check
+from sinks.check.report import Finding, Report
+from sinks.dead_letters import DeadLetters, dead_letter_topic
+from sinks.targets import TARGETS, factory
+from tests.integration.tampering import HANDS, Hand
+from tests.laws.parcels import PARCELS, Parcel, fresh, parcel
+from tests.written import Writer, envelope
+
+pytestmark = pytest.mark.integration
+
+ROWS = 60
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Parcels:
+    """A table of parcels on a topic of its own, and in the targets it was carried to."""
+
+    contract: Contract
+    settings: Settings
+    writer: Writer
+
+    def carry(self, target: str, refuse: frozenset[str] = frozenset()) -> None:
+        """Bring a target to the topic's end, as a sink does, refusing rows with these labels."""
+        topic = self.contract.topic(self.settings.topic_prefix)
+        state = topic_state(admin_client(self.settings.kafka_bootstrap), topic)
+        table = factory(target)(self.contract, self.settings)
+        held = table.open() or Positions.start(topic, state.topic_id, len(state.end))
+        table.own(frozenset(state.end))
+        for records in read(self.settings.kafka_bootstrap, topic, held.next, state.end):
+            batch = decode_batch(self.contract, topic, records)
+            refused = [(row, "no") for row, label in enumerate(batch.frame["label"]) if label in refuse]
+            batch = batch.without(refused, records, target)
+            DeadLetters(self.settings).write(batch.rejected, 0.0)
+            table.stage(batch)
+            held = table.commit(batch, held)
+        table.close()
+
+    def check(self, *targets: str, **options: Any) -> Report:
+        return check(self.settings, contracts=[self.contract], targets=targets or TARGETS, **options)
+
+    def finding(self, target: str, **options: Any) -> Finding:
+        (finding,) = self.check(target, **options).findings
+        return finding
+
+    def hand(self, target: str) -> Hand:
+        return HANDS[target](self.contract, self.settings)
+
+
+def rows() -> list[Parcel]:
+    """Parcels over three days, with what is easily lost: null and empty texts, emoji, line breaks, trailing zeros."""
+    notes = (None, "", " ", "linha 1\r\nlinha 2", "ótimo 👍", '"quoted", \\ and more')
+    return [
+        parcel(
+            f"p{i}",
+            note=notes[i % len(notes)],
+            price=Decimal(i).scaleb(-2) if i % 5 else None,
+            sent_at=1_500_000_000_000_000 + i % 3 * DAY_US + i,
+            latitude=-23.5 + i / 7,
+            weight_g=2**40 + i,
+        )
+        for i in range(ROWS)
+    ]
+
+
+@pytest.fixture
+def parcels(stack: Stack) -> Iterator[Parcels]:
+    """Created, some updated, some deleted, one deleted and created again."""
+    settings = stack.settings.model_copy(update={"topic_prefix": f"check_{uuid4().hex[:8]}"})
+    # PyIceberg's own writes, by which a test tampers, cannot partition by month without another library.
+    contract = fresh(replace(PARCELS, partition_by=None))
+    writer = Writer(settings)
+    made = rows()
+    writer.create(contract, made)
+    updated = [parcel(row.parcel_id, label="updated", sent_at=row.sent_at) for row in made[:10]]
+    writer.create(contract, updated)
+    writer.delete(contract, made[20])
+    writer.delete(contract, made[21])
+    writer.create(contract, [made[21]])
+    letters = NewTopic(dead_letter_topic(settings), num_partitions=1, replication_factor=1)
+    admin = admin_client(settings.kafka_bootstrap)
+    admin.create_topics([letters])[dead_letter_topic(settings)].result()
+    yield Parcels(contract, settings, writer)
+    for target in TARGETS:
+        table = factory(target)(contract, settings)
+        table.drop()
+        table.close()
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest) -> str:
+    """Each target in turn."""
+    name: str = request.param
+    return name
+
+
+def test_all_targets_that_hold_the_topics_latest_rows_are_equal(parcels: Parcels) -> None:
+    for target in TARGETS:
+        parcels.carry(target)
+    report = parcels.check()
+    assert [(f.target, f.state, f.differences, f.note) for f in report.findings] == [
+        (target, "equal", (), "") for target in TARGETS
+    ]
+    assert {finding.found.rows for finding in report.findings} == {ROWS - 1}
+    assert {finding.found for finding in report.findings} == {report.tables[0].live}
+    assert report.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "shown"),
+    [("label", "tampered", "tampered"), ("weight_g", 1, 1), ("note", "", "")],
+)
+def test_a_changed_value_is_found_and_named(parcels: Parcels, target: str, column: str, value: Any, shown: Any) -> None:
+    parcels.carry(target)
+    parcels.hand(target).change("p30", column, value)
+    finding = parcels.finding(target, explain=10)
+    assert finding.state == "different"
+    assert len(finding.days) == 1
+    (one,) = finding.differences
+    assert (one.kind, one.key) == ("different", {"parcel_id": "p30", "leg": 1})
+    (expected,) = [getattr(row, column) for row in rows() if row.parcel_id == "p30"]
+    assert one.fields == {column: (expected, shown)}
+
+
+def test_a_removed_and_an_added_row_are_found_and_named(parcels: Parcels, target: str) -> None:
+    parcels.carry(target)
+    parcels.hand(target).remove("p31")
+    parcels.hand(target).add("p32", "planted")
+    report = parcels.check(target, explain=10)
+    (finding,) = report.findings
+    assert {(one.kind, one.key["parcel_id"]) for one in finding.differences} == {
+        ("missing", "p31"),
+        ("extra", "planted"),
+    }
+    assert finding.expected.rows == finding.found.rows  # counts alone would not have told
+    assert report.exit_code == 1
+    told = json.loads(report_json(report))["tables"][0]["findings"][0]
+    assert {one["kind"] for one in told["differences"]} == {"missing", "extra"}
+
+
+def test_a_deleted_row_that_came_back_is_extra(parcels: Parcels, target: str) -> None:
+    parcels.carry(target)
+    parcels.hand(target).add("p32", "p20")
+    (one,) = parcels.finding(target, explain=10).differences
+    assert (one.kind, one.key["parcel_id"]) == ("extra", "p20")
+
+
+def test_a_key_that_the_lake_holds_twice_is_doubled(parcels: Parcels) -> None:
+    parcels.carry("iceberg")
+    parcels.hand("iceberg").add("p33", "p33")
+    (one,) = parcels.finding("iceberg", explain=10).differences
+    assert (one.kind, one.rows) == ("doubled", 2)
+
+
+def test_a_target_that_has_not_read_everything_is_behind_and_not_different(parcels: Parcels, target: str) -> None:
+    parcels.carry(target)
+    parcels.writer.create(parcels.contract, [parcel("late")])
+    report = parcels.check(target)
+    (finding,) = report.findings
+    assert (finding.state, finding.lag) == ("behind", 1)
+    assert report.exit_code == 3
+    parcels.carry(target)
+    assert parcels.finding(target, wait_s=30.0).state == "equal"
+
+
+def test_a_table_that_is_not_there_is_absent_and_the_check_does_not_make_it(parcels: Parcels, target: str) -> None:
+    assert [parcels.finding(target).state for _ in range(2)] == ["absent", "absent"]
+
+
+def test_a_topic_that_was_re_created_is_not_compared(parcels: Parcels) -> None:
+    parcels.carry("postgres")
+    admin = admin_client(parcels.settings.kafka_bootstrap)
+    topic = parcels.contract.topic(parcels.settings.topic_prefix)
+    admin.delete_topics([topic])[topic].result()
+    deadline = time.monotonic() + 30
+    while topic in Broker(parcels.settings).names():
+        assert time.monotonic() < deadline
+    parcels.writer.create(parcels.contract, rows())
+    finding = parcels.finding("postgres")
+    assert finding.state == "broken"
+    assert "re-created" in finding.note
+
+
+def test_a_record_that_no_reader_takes_is_told_and_not_expected(parcels: Parcels) -> None:
+    key = codec(parcels.contract).encode_key(("p1", 1))
+    parcels.writer.raw(parcels.contract, [(key, b"garbage"), (b"no key of parcels", None)])
+    parcels.carry("postgres")
+    report = parcels.check("postgres")
+    assert report.equal
+    assert len(report.tables[0].undecodable) == 2
+
+
+def test_a_record_that_one_target_refused_is_not_expected_of_it(parcels: Parcels) -> None:
+    refused = parcel("p5", label="refused")
+    parcels.writer.create(parcels.contract, [refused])
+    parcels.carry("postgres", refuse=frozenset({"refused"}))
+    parcels.carry("opensearch")
+    postgres, opensearch = parcels.check("postgres", "opensearch").findings
+    assert (postgres.state, len(postgres.refused)) == ("equal", 1)
+    assert (opensearch.state, opensearch.refused) == ("equal", ())
+    assert postgres.found != opensearch.found
+
+
+def test_a_refusal_that_a_rebuild_took_after_all_is_none(parcels: Parcels) -> None:
+    parcels.writer.create(parcels.contract, [parcel("p5", label="refused")])
+    parcels.carry("postgres", refuse=frozenset({"refused"}))
+    table = factory("postgres")(parcels.contract, parcels.settings)
+    table.drop()
+    table.close()
+    parcels.carry("postgres")
+    finding = parcels.finding("postgres", explain=10)
+    assert (finding.state, finding.refused, finding.differences) == ("equal", (), ())
+
+
+def test_a_letter_about_another_record_excuses_nothing(parcels: Parcels) -> None:
+    parcels.carry("postgres")
+    topic = parcels.contract.topic(parcels.settings.topic_prefix)
+    state = topic_state(admin_client(parcels.settings.kafka_bootstrap), topic)
+    (some, *_), *_ = read(parcels.settings.kafka_bootstrap, topic, state.first, state.end)
+    at = Position(topic, some.partition(), some.offset())
+    forged = Forged(some.key(), envelope(parcels.contract, "c", parcel("other")), at)
+    error = BadRecord(topic, at.partition, at.offset, "no", stage="postgres")
+    DeadLetters(parcels.settings).write([Rejected(forged, error)], 0.0)
+    parcels.hand("postgres").remove("p40")
+    assert parcels.finding("postgres").state == "different"
+
+
+@dataclass(frozen=True)
+class Forged:
+    """A record that says it stood where another stands."""
+
+    key_bytes: bytes | None
+    value_bytes: bytes | None
+    at: Position
+
+    def key(self) -> bytes | None:
+        return self.key_bytes
+
+    def value(self) -> bytes | None:
+        return self.value_bytes
+
+    def partition(self) -> int:
+        return self.at.partition
+
+    def offset(self) -> int:
+        return self.at.offset
+
+
+def test_a_target_that_does_not_answer_is_unreachable_and_the_others_are_still_compared(parcels: Parcels) -> None:
+    parcels.carry("opensearch")
+    gone = parcels.settings.model_copy(update={"postgres": "postgresql://olist@127.0.0.1:1/olist"})
+    report = check(gone, contracts=[parcels.contract], targets=["postgres", "opensearch"])
+    assert [finding.state for finding in report.findings] == ["unreachable", "equal"]
+    assert report.exit_code == 3
+
+
+def test_a_topic_that_is_not_there_is_an_error_that_names_it(stack: Stack) -> None:
+    contract = replace(fresh(), table="nowhere")
+    with pytest.raises(BadInput, match="nowhere"):
+        check(stack.settings, contracts=[contract])
+
+
+def test_a_value_that_the_warehouse_was_altered_to_hold_is_broken_and_not_rounded(parcels: Parcels) -> None:
+    parcels.carry("postgres")
+    import psycopg
+
+    from sinks.postgres.ddl import table_name
+
+    with psycopg.connect(parcels.settings.postgres_url) as connection:
+        name = table_name(parcels.contract)
+        connection.execute(f"ALTER TABLE {name} ALTER COLUMN price TYPE numeric".encode())
+        connection.execute(f"UPDATE {name} SET price = price + 0.001 WHERE parcel_id = 'p41'".encode())
+    finding = parcels.finding("postgres")
+    assert finding.state == "broken"
+    assert "price holds '0.411'" in finding.note
