@@ -43,3 +43,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Stack(settings_on_free_ports(tmp_path_factory.mktemp("stack")), tied=True) as running:
         running.up()
         yield running
+
+
+@pytest.fixture(scope="session")
+def connect_stack(stack: Stack) -> Stack:
+    """The same Kafka and PostgreSQL with Kafka Connect beside them, which starts when the first test asks for it."""
+    named = Stack(stack.settings, ["kafka", "postgres", "connect"], tied=True)
+    named.up()
+    return named
