@@ -1,0 +1,34 @@
+"""`olist`, whose sink pauses itself (SIGSTOP) between staging and committing its first batch: a zombie on time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from olist.batches import Batch
+from olist.cli.main import main
+from sinks import runner, targets
+from sinks.base import Refusal, SinkTable
+
+
+def pausing(table: SinkTable) -> SinkTable:
+    """The same table, whose first stage with rows ends in a pause."""
+    staging = table.stage
+
+    def stage(batch: Batch) -> Sequence[Refusal]:
+        refused = staging(batch)
+        if not batch.frame.is_empty():
+            table.stage = staging  # type: ignore[method-assign]
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return refused
+
+    table.stage = stage  # type: ignore[method-assign]
+    return table
+
+
+if __name__ == "__main__":
+    real = targets.factory(sys.argv[3])
+    runner.factory = lambda _target: lambda contract, settings: pausing(real(contract, settings))  # type: ignore[attr-defined, assignment]
+    main()

@@ -1,0 +1,100 @@
+"""kill -9 of every server on the road from the shop to the topics, while the shop is busy: each change exactly once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import pytest
+
+from connect.capture import ask_for_snapshot
+from connect.watch import until_running
+from olist.settings import Settings
+from olist.source import Dataset, load
+from olist.stack.local import Stack
+from olist.tables import GEOLOCATION
+from producers.generation.dataset import generate
+from producers.pace import Pace
+from producers.replay import Progress, Run
+from producers.replay import make_plan as direct_plan
+from producers.sending import Sender
+from producers.shop.replay import Run as ShopRun
+from producers.shop.replay import make_plan
+from tests.shops import WITHIN_S, CapturedShop, contracts, histories, latest, shop_settings, source_rows
+
+pytestmark = pytest.mark.faults
+
+ORDERS_MADE = 300
+RATE = 400.0  # orders' changes a second, slow enough to be killed in between
+_names = count()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("cdc-faults") / "data"
+    generate(folder, ORDERS_MADE, 3, lambda _done: None)
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def direct(stack: Stack, dataset: Dataset) -> Settings:
+    """The same data set by the direct road."""
+    settings = stack.settings.model_copy(update={"topic_prefix": "directfaults.public"})
+    plan = direct_plan(dataset, settings, tuple(contracts()), None)
+    Run(plan, Sender(settings.kafka_bootstrap, linger_ms=5), Pace(), Progress(total=plan.changes.height)).go()
+    return settings
+
+
+@pytest.fixture
+def shop(connect_stack: Stack) -> Iterator[CapturedShop]:
+    with CapturedShop(shop_settings(connect_stack.settings, f"deaths{next(_names)}")) as made:
+        made.capture()
+        yield made
+
+
+def reached(progress: Progress, changes: int) -> None:
+    """Wait until so many changes are committed."""
+    deadline = time.monotonic() + WITHIN_S
+    while progress.acknowledged < changes:
+        assert time.monotonic() < deadline, f"{progress.acknowledged} of {changes}: {progress.trouble}"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("victim", ["connect", "postgres", "kafka"])
+def test_no_change_is_lost_or_doubled_when_a_server_dies_during_the_replay(
+    connect_stack: Stack, shop: CapturedShop, dataset: Dataset, direct: Settings, victim: str
+) -> None:
+    whole = make_plan(dataset, shop.settings, None).changes.height
+    quick = whole - 2400  # the catalogue, and a few orders
+    shop.replay(dataset, limit=quick)
+    plan = make_plan(dataset, shop.settings, None)
+    progress = Progress(total=plan.changes.height)
+    with ThreadPoolExecutor(1) as pool:
+        replay = pool.submit(ShopRun(shop.settings, plan, Pace(rate=RATE), progress).go)
+        for changes in (300, 1200):
+            reached(progress, changes)
+            connect_stack.kill(victim)
+            connect_stack.start(victim)
+        replay.result(WITHIN_S)
+    until_running(shop.worker, shop.name)
+    shop.wait()
+    for contract in contracts():
+        assert histories(shop.settings, contract).equals(histories(direct, contract)), contract.table
+        assert source_rows(shop, contract).equals(latest(shop.settings, contract)), contract.table
+
+
+def test_an_incremental_snapshot_goes_on_after_its_worker_is_killed(connect_stack: Stack, dataset: Dataset) -> None:
+    with CapturedShop(shop_settings(connect_stack.settings, "resnapshot")) as shop:
+        shop.capture(incremental__snapshot__chunk__size="200")
+        shop.replay(dataset, limit=dataset.frames[GEOLOCATION.table].height)
+        shop.wait()
+        created = histories(shop.settings, GEOLOCATION).height
+        ask_for_snapshot(shop.settings, [GEOLOCATION])
+        connect_stack.kill("connect")
+        connect_stack.start("connect")
+        until_running(shop.worker, shop.name)
+        shop.wait_for_snapshot()
+        assert histories(shop.settings, GEOLOCATION).height == 2 * created
+        assert source_rows(shop, GEOLOCATION).equals(latest(shop.settings, GEOLOCATION))

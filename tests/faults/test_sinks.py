@@ -1,0 +1,92 @@
+"""Kill, pause and starve sinks while orders stream in: the targets still equal the topics, and the files."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from olist.stack.local import Stack
+from olist.tables import ORDERS, TABLES
+from sinks.targets import TARGETS
+from tests.faults.shop import Shop, Sink, assert_ranges_join, wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
+
+KILLS = 10
+PAUSING = (str(Path(__file__).with_name("pausing_sink.py")),)
+
+
+def test_sinks_killed_ten_times_each_at_random_moments_hold_what_the_topics_say(shop: Shop) -> None:
+    sinks = [shop.sink(target, instance="one") for target in TARGETS]
+    replaying = shop.start_replay("--rate", "400")
+    kills = 0
+    while kills < KILLS * len(TARGETS):
+        victim = shop.random.randrange(len(sinks))
+        moment = time.monotonic() + shop.random.uniform(0.0, 2.5)
+        wait_until(lambda moment=moment: time.monotonic() > moment, "the next kill")  # type: ignore[misc]
+        assert sinks[victim].ended() is None, sinks[victim].said()
+        sinks[victim].kill()
+        sinks[victim] = shop.sink(sinks[victim].target, instance="one")
+        kills += 1
+    replaying.terminate()
+    replaying.wait(60)
+    shop.replay()
+    shop.assert_all_equal()
+    for contract in TABLES.values():
+        assert_ranges_join(shop.settings, contract.table)
+    assert_ranges_join(shop.settings, f"{ORDERS.table}_changes")
+
+
+@pytest.mark.parametrize("server", ["kafka", "postgres", "s3", "opensearch"])
+def test_a_server_killed_under_the_sinks_costs_time_and_nothing_else(shop: Shop, stack: Stack, server: str) -> None:
+    sinks = [shop.sink(target) for target in TARGETS]
+    replaying = shop.start_replay("--rate", "2000")
+    wait_until(lambda: shop.records_written() > 2_000, "the stream to flow")
+    stack.kill(server)
+    moment = time.monotonic() + 2.0
+    wait_until(lambda: time.monotonic() > moment, "the sinks to notice")
+    stack.start(server)
+    replaying.wait(120)
+    shop.replay()
+    shop.assert_all_equal()
+    assert [sink.ended() for sink in sinks] == [None] * len(sinks), [sink.said() for sink in sinks]
+
+
+def test_two_processes_of_a_group_one_late_and_one_killed_share_the_work(shop: Shop) -> None:
+    first = [shop.sink(target) for target in TARGETS]
+    replaying = shop.start_replay("--rate", "700")
+    wait_until(lambda: shop.records_written() > 1_000, "the stream to flow")
+    late = [shop.sink(target) for target in TARGETS]
+    wait_until(lambda: all("assigned" in sink.said() for sink in late), "the late ones to take their share")
+    for sink in first:
+        sink.kill()
+    replaying.wait(120)
+    shop.replay()
+    shop.assert_all_equal()
+    assert [sink.ended() for sink in late] == [None] * len(late), [sink.said() for sink in late]
+
+
+def test_a_paused_zombie_is_refused_with_an_error_that_says_so(shop: Shop) -> None:
+    shop.replay()
+    zombies = [shop.sink(target, program=PAUSING, tables=ORDERS.table, threads="1") for target in TARGETS]
+    wait_until(lambda: all(is_stopped(zombie) for zombie in zombies), "the zombies to pause before their commit")
+    heirs = [shop.sink(target) for target in TARGETS]
+    shop.assert_all_equal()
+    for zombie in zombies:
+        zombie.signal(signal.SIGCONT)
+    wait_until(lambda: all(zombie.ended() is not None for zombie in zombies), "the zombies to be refused")
+    for zombie in zombies:
+        assert zombie.ended() == 1
+        assert "Fenced: " in zombie.said()
+        assert "another process has written" in zombie.said()
+        assert "restart it and it joins again" in zombie.said()
+    assert [heir.ended() for heir in heirs] == [None] * len(heirs)
+    shop.assert_all_equal()
+
+
+def is_stopped(sink: Sink) -> bool:
+    """Whether the process is paused by a signal (state T)."""
+    return Path(f"/proc/{sink.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
