@@ -59,15 +59,24 @@ def cell(finding: Finding) -> str:
 
 def remarks(report: Report) -> Iterator[str]:
     """What the table has no room for: why something could not be compared, what was refused, what is unknown."""
+    yield from _notes(report)
     for table in report.tables:
         for finding in table.findings:
-            where = f"{table.table} in {finding.target}"
-            if finding.note:
-                yield f"[{COLOURS[finding.state]}]{where}: {finding.state}:[/] {escape(finding.note)}"
-            yield from _reasons(f"{where}: refused by {finding.target}", finding.refused)
+            yield from _reasons(f"{table.table} in {finding.target}: refused", finding.refused)
         yield from _reasons(f"{table.table}: no reader takes", table.undecodable)
         if table.unknown:
             yield f"[magenta]{table.table}: fields that the contract does not know:[/] {', '.join(table.unknown)}"
+
+
+def _notes(report: Report) -> Iterator[str]:
+    """One line per reason, however many tables share it."""
+    tables: dict[tuple[str, State, str], list[str]] = {}
+    for table in report.tables:
+        for one in table.findings:
+            if one.note:
+                tables.setdefault((one.target, one.state, one.note), []).append(table.table)
+    for (target, state, note), names in tables.items():
+        yield f"[{COLOURS[state]}]{target} {state}:[/] {', '.join(names)}: {escape(note)}"
 
 
 def _reasons(what: str, reasons: tuple[str, ...]) -> Iterator[str]:
