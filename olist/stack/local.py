@@ -37,6 +37,7 @@ from olist.stack.server import Launch, Server
 from olist.stack.servers import USUAL, servers
 from olist.stack.state import ServerState, read_state
 from olist.stack.supervisor import STOP_WITHIN_S
+from olist.stack.unprivileged import leads_elsewhere
 
 LOOK_EVERY_S = 0.1
 SHOWN_LINES = 15
@@ -157,10 +158,10 @@ class Stack:
         return _wait(lambda: self.home.supervisor() is None, within_s)
 
     def data(self) -> list[Path]:
-        """What `delete` would remove: every server's folder, logs, run state; links' targets included."""
+        """What `delete` would remove: every server's folder, logs, run state, and data that lies elsewhere for root."""
         found = [self.home.path / name for name in (*servers(self.settings), "logs", "run")]
         there = [path for path in found if path.exists()]
-        return there + [link.resolve() for path in there for link in path.rglob("*") if link.is_symlink()]
+        return there + [link.readlink() for path in there if leads_elsewhere(link := path / "data")]
 
     def delete(self) -> None:
         """Remove data, logs and run state. Stop the servers first.

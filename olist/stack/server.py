@@ -50,7 +50,8 @@ class Server(ABC):
     on_request: ClassVar[bool] = False
     """Does it start only when it is named?"""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    ready_within_s: ClassVar[float] = 180.0
+    ready_within_s: ClassVar[float] = 300.0
+    """Long, since a laptop under load may need ten times the usual ten seconds."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

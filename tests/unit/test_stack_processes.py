@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from olist.errors import BadInput, StackError
 from olist.settings import Settings
+from olist.stack import unprivileged
 from olist.stack.home import Home
 from olist.stack.java import java_home
 from olist.stack.logs import follow, recent
@@ -21,6 +23,7 @@ from olist.stack.ports import free_ports, require_free
 from olist.stack.processes import last_lines, spawn, stop
 from olist.stack.server import Launch
 from olist.stack.servers import servers
+from olist.stack.unprivileged import NOBODY, reachable_folder
 
 FOREVER = (sys.executable, "-c", "import signal; print('here', flush=True); signal.pause()")
 
@@ -118,6 +121,20 @@ def test_one_home_has_one_supervisor(tmp_path: Path) -> None:
         with pytest.raises(StackError, match="another supervisor"):
             home.claim()
     assert home.supervisor() is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to give its data to another user")
+def test_data_below_a_private_folder_lies_elsewhere_until_its_home_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as shared, tempfile.TemporaryDirectory() as private:
+        Path(shared).chmod(0o755)
+        monkeypatch.setattr(unprivileged, "SHARED", Path(shared))
+        first, second = Path(private, "first", "data"), Path(private, "second", "data")
+        elsewhere = reachable_folder(first, NOBODY)
+        assert (elsewhere.parent, elsewhere.stat().st_uid) == (Path(shared), NOBODY)
+        assert reachable_folder(first, NOBODY) == elsewhere
+        first.unlink()
+        reachable_folder(second, NOBODY)
+        assert not elsewhere.exists()
 
 
 def test_a_server_that_is_named_by_a_setting_is_external(tmp_path: Path) -> None:
