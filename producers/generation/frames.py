@@ -16,7 +16,6 @@ from olist.source.typed import TIME_FORMAT, frame_schema
 from olist.tables import CATEGORY_TRANSLATIONS, ORDER_REVIEWS, TABLES
 
 BOM = b"\xef\xbb\xbf"
-MICROS_PER_DAY = 86_400_000_000
 
 
 def frame_of(contract: Contract, /, **columns: Any) -> pl.DataFrame:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -15,27 +13,13 @@ from olist.order_status import DELIVERED
 from olist.tables import CUSTOMERS, ORDER_ITEMS, ORDER_PAYMENTS, ORDER_REVIEWS, ORDERS
 from producers.generation import shapes
 from producers.generation.catalogue import Sizes, cities, states, zip_of
-from producers.generation.frames import MICROS_PER_DAY, frame_of, money, null_where
+from producers.generation.dates import Dates, draw_dates
+from producers.generation.drawing import Ints, absent, after, count_up, lognormal, shares
+from producers.generation.frames import frame_of, money, null_where
 from producers.generation.ids import Kind, hex_ids, uniform
 from producers.generation.reviews import reviews_of
 
-SECOND_US = 1_000_000
 POPULARITY = 2.0  # the exponent of a uniform number: a few products sell most
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Dates:
-    """When things happened to each order, as if every step had; a status then leaves some out."""
-
-    purchased: Ints
-    approved: Ints
-    handed_over: Ints
-    delivered: Ints
-    estimated: Ints
-    late: Bools
 
 
 def orders_chunk(sizes: Sizes, first: int, count: int) -> dict[Contract, pl.DataFrame]:
@@ -44,8 +28,8 @@ def orders_chunk(sizes: Sizes, first: int, count: int) -> dict[Contract, pl.Data
     numbers = np.arange(first, first + count)
     order_ids = hex_ids(sizes.seed, Kind.ORDER, numbers)
     customer_ids = hex_ids(sizes.seed, Kind.CUSTOMER, numbers)
-    status = rng.choice(list(shapes.STATUSES), count, p=_shares(list(shapes.STATUSES.values())))
-    dates = _dates(rng, count)
+    status = rng.choice(list(shapes.STATUSES), count, p=shares(list(shapes.STATUSES.values())))
+    dates = draw_dates(rng, count)
     items, totals = _items(sizes, rng, order_ids, status, dates)
     return {
         CUSTOMERS: _customers(sizes, rng, numbers, customer_ids),
@@ -55,39 +39,15 @@ def orders_chunk(sizes: Sizes, first: int, count: int) -> dict[Contract, pl.Data
             customer_id=customer_ids,
             order_status=status,
             order_purchase_timestamp=dates.purchased,
-            order_approved_at=null_where(dates.approved, _absent(rng, status, shapes.NO_APPROVAL, otherwise=0.0)),
-            order_delivered_carrier_date=null_where(dates.handed_over, _absent(rng, status, shapes.NO_HANDOVER)),
-            order_delivered_customer_date=null_where(dates.delivered, _absent(rng, status, shapes.NO_DELIVERY)),
+            order_approved_at=null_where(dates.approved, absent(rng, status, shapes.NO_APPROVAL, otherwise=0.0)),
+            order_delivered_carrier_date=null_where(dates.handed_over, absent(rng, status, shapes.NO_HANDOVER)),
+            order_delivered_customer_date=null_where(dates.delivered, absent(rng, status, shapes.NO_DELIVERY)),
             order_estimated_delivery_date=dates.estimated,
         ),
         ORDER_ITEMS: items,
         ORDER_PAYMENTS: _payments(rng, order_ids, status, totals),
         ORDER_REVIEWS: reviews_of(sizes.seed, rng, first, order_ids, dates.purchased, dates.delivered, dates.late),
     }
-
-
-def _dates(rng: np.random.Generator, count: int) -> Dates:
-    day = shapes.FIRST_DAY + np.floor(shapes.DAYS * rng.random(count) ** shapes.GROWTH).astype(np.int64)
-    hour = rng.choice(24, count, p=_shares(shapes.HOURS))
-    purchased = ((day * 24 + hour) * 3600 + rng.integers(0, 3600, count)) * SECOND_US
-    chance = rng.random(count)
-    soon, slow = _lognormal(rng, 0.3 / 24, 0.4, count), _lognormal(rng, 1.1, 0.5, count)
-    wait = np.where(chance < shapes.APPROVED_AT_ONCE, 0, np.where(chance < shapes.APPROVED_SOON, soon, slow))
-    approved = _after(purchased, wait)
-    handover = _lognormal(rng, shapes.HANDOVER_DAYS, shapes.HANDOVER_SPREAD, count)
-    chance, backward = rng.random(count), rng.random(count)
-    handed_over = _after(
-        approved, np.where(chance < shapes.HANDOVER_BEFORE_APPROVAL, -np.minimum(backward, wait), handover)
-    )
-    handed_over = np.where(chance < shapes.HANDOVER_BEFORE_PURCHASE, _after(purchased, -backward), handed_over)
-    travel = _lognormal(rng, shapes.DELIVERY_DAYS, shapes.DELIVERY_SPREAD, count)
-    delivered = _after(np.maximum(handed_over, purchased), travel)
-    late = rng.random(count) < shapes.LATE
-    early_days = 1 + _lognormal(rng, shapes.EARLY_DAYS, shapes.EARLY_SPREAD, count).astype(np.int64)
-    late_days = rng.geometric(0.15, count) - 1
-    promised = _midnight(delivered) + np.where(late, -late_days, early_days) * MICROS_PER_DAY
-    estimated = np.maximum(promised, _midnight(purchased) + MICROS_PER_DAY)
-    return Dates(purchased, approved, handed_over, delivered, estimated, late)
 
 
 def _customers(sizes: Sizes, rng: np.random.Generator, numbers: Ints, customer_ids: list[str]) -> pl.DataFrame:
@@ -108,25 +68,25 @@ def _items(
     sizes: Sizes, rng: np.random.Generator, order_ids: list[str], status: NDArray[np.str_], dates: Dates
 ) -> tuple[pl.DataFrame, Ints]:
     """The items, and each order's total in cents; an order without items has a total all the same."""
-    counts = 1 + rng.choice(len(shapes.ITEMS), len(order_ids), p=_shares(shapes.ITEMS))
-    counts[_absent(rng, status, shapes.NO_ITEMS, otherwise=0.0)] = 0
+    counts = 1 + rng.choice(len(shapes.ITEMS), len(order_ids), p=shares(shapes.ITEMS))
+    counts[absent(rng, status, shapes.NO_ITEMS, otherwise=0.0)] = 0
     of = np.repeat(np.arange(len(order_ids)), counts)
-    nth = _count_up(counts)
+    nth = count_up(counts)
     products = (rng.random(len(of)) ** POPULARITY * sizes.products).astype(np.int64)
     same = (nth > 0) & (rng.random(len(of)) < shapes.SAME_PRODUCT_AGAIN)
     products = products[np.arange(len(of)) - np.where(same, nth, 0)]
     sellers = (uniform(sizes.seed, Kind.PRODUCT_SELLER, products) ** POPULARITY * sizes.sellers).astype(np.int64)
     prices = _price_cents(sizes.seed, products)
-    freight = np.round(_lognormal(rng, shapes.FREIGHT, shapes.FREIGHT_SPREAD, len(of)) * 100).astype(np.int64)
+    freight = np.round(lognormal(rng, shapes.FREIGHT, shapes.FREIGHT_SPREAD, len(of)) * 100).astype(np.int64)
     freight[rng.random(len(of)) < shapes.NO_FREIGHT] = 0
-    limit = _lognormal(rng, shapes.SHIPPING_LIMIT_DAYS, shapes.SHIPPING_LIMIT_SPREAD, len(order_ids))
+    limit = lognormal(rng, shapes.SHIPPING_LIMIT_DAYS, shapes.SHIPPING_LIMIT_SPREAD, len(order_ids))
     items = frame_of(
         ORDER_ITEMS,
         order_id=pl.Series(order_ids)[of],
         order_item_id=nth + 1,
         product_id=hex_ids(sizes.seed, Kind.PRODUCT, products),
         seller_id=hex_ids(sizes.seed, Kind.SELLER, sellers),
-        shipping_limit_date=_after(dates.purchased, limit)[of],
+        shipping_limit_date=after(dates.purchased, limit)[of],
         price=money(prices),
         freight_value=money(freight),
     )
@@ -136,17 +96,17 @@ def _items(
 
 def _payments(rng: np.random.Generator, order_ids: list[str], status: NDArray[np.str_], totals: Ints) -> pl.DataFrame:
     """An order's total in parts: a voucher or more beside the main payment."""
-    counts = 1 + rng.choice(len(shapes.PAYMENTS), len(order_ids), p=_shares(shapes.PAYMENTS))
+    counts = 1 + rng.choice(len(shapes.PAYMENTS), len(order_ids), p=shares(shapes.PAYMENTS))
     counts[(rng.random(len(order_ids)) < shapes.NO_PAYMENT) & (status == DELIVERED)] = 0
-    of, nth = np.repeat(np.arange(len(order_ids)), counts), _count_up(counts)
+    of, nth = np.repeat(np.arange(len(order_ids)), counts), count_up(counts)
     starts_at = 1 + (rng.random(len(order_ids)) < shapes.NO_FIRST_PAYMENT)
     totals = totals + (rng.random(len(totals)) < shapes.UNEQUAL_TOTAL) * rng.integers(1, 300, len(totals))
     share = totals[of] // counts[of]
     cents = np.where(nth == 0, totals[of] - share * (counts[of] - 1), share)
-    kinds = rng.choice(list(shapes.PAYMENT_TYPES), len(of), p=_shares(list(shapes.PAYMENT_TYPES.values())))
+    kinds = rng.choice(list(shapes.PAYMENT_TYPES), len(of), p=shares(list(shapes.PAYMENT_TYPES.values())))
     kinds = np.where(nth > 0, "voucher", kinds)
     cents[(rng.random(len(of)) < shapes.NOTHING_PAID) | (kinds == "not_defined")] = 0
-    instalments = rng.choice(len(shapes.INSTALMENTS), len(of), p=_shares(shapes.INSTALMENTS))
+    instalments = rng.choice(len(shapes.INSTALMENTS), len(of), p=shares(shapes.INSTALMENTS))
     return frame_of(
         ORDER_PAYMENTS,
         order_id=pl.Series(order_ids)[of],
@@ -164,35 +124,3 @@ def _price_cents(seed: int, products: Ints) -> Ints:
     prices = np.clip(shapes.PRICE * np.exp(shapes.PRICE_SPREAD * normal), 0.85, 6735)
     cents: Ints = np.round(prices * 100).astype(np.int64)
     return cents
-
-
-def _absent(
-    rng: np.random.Generator, status: NDArray[np.str_], shares: Mapping[str, float], otherwise: float = 1.0
-) -> Bools:
-    """Which orders lack something, by the share of their status."""
-    chance = np.full(len(status), otherwise)
-    for name, share in shares.items():
-        chance[status == name] = share
-    return rng.random(len(status)) < chance
-
-
-def _count_up(counts: Ints) -> Ints:
-    """0, 1, 2, ... within each group of the given sizes."""
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
-def _lognormal(rng: np.random.Generator, median: float, spread: float, count: int) -> NDArray[np.float64]:
-    return np.exp(rng.normal(math.log(median), spread, count))
-
-
-def _midnight(times: Ints) -> Ints:
-    return times - times % MICROS_PER_DAY
-
-
-def _after(times: Ints, days: NDArray[np.float64]) -> Ints:
-    """Some days later, to the second."""
-    return times + np.round(days * 86_400).astype(np.int64) * SECOND_US
-
-
-def _shares(weights: tuple[float, ...] | list[float] | tuple[int, ...]) -> NDArray[np.float64]:
-    return np.asarray(weights, dtype=np.float64) / sum(weights)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from olist.tables import ORDER_REVIEWS
 from producers.generation import shapes
-from producers.generation.frames import MICROS_PER_DAY, frame_of
+from producers.generation.drawing import MICROS_PER_DAY, MICROS_PER_SECOND, lognormal, midnight
+from producers.generation.frames import frame_of
 from producers.generation.ids import Kind, hex_ids
 from producers.generation.words import BLANKS, EMOJI, NUMBERS, PHRASES, TITLES
 
@@ -35,7 +36,7 @@ def reviews_of(
         rng.choice(5, len(of), p=shapes.SCORES_LATE),
         rng.choice(5, len(of), p=shapes.SCORES_IN_TIME),
     )
-    answer_days = np.exp(rng.normal(np.log(shapes.ANSWER_DAYS), shapes.ANSWER_SPREAD, len(of)))
+    answer_days = lognormal(rng, shapes.ANSWER_DAYS, shapes.ANSWER_SPREAD, len(of))
     # A shared review is the one before it, under another order: same id, same words.
     shared = (rng.random(len(of)) < shapes.SHARED_REVIEW) & (nth == 0) & (np.arange(len(of)) > 0)
     shared[1:] &= ~shared[:-1]
@@ -93,17 +94,13 @@ def _created(rng: np.random.Generator, purchased: NDArray[np.int64], delivered: 
     """Midnight after the delivery; sometimes long before it, and for a few even before the purchase."""
     chance = rng.random(len(purchased))
     early = rng.integers(1, 15, len(purchased)) * MICROS_PER_DAY
-    asked = _midnight(delivered) + MICROS_PER_DAY
+    asked = midnight(delivered) + MICROS_PER_DAY
     asked = np.where(
-        chance < shapes.REVIEW_BEFORE_DELIVERY, np.maximum(asked - early, _midnight(purchased) + MICROS_PER_DAY), asked
+        chance < shapes.REVIEW_BEFORE_DELIVERY, np.maximum(asked - early, midnight(purchased) + MICROS_PER_DAY), asked
     )
-    asked = np.where(chance < shapes.REVIEW_BEFORE_PURCHASE, _midnight(purchased) - early, asked)
+    asked = np.where(chance < shapes.REVIEW_BEFORE_PURCHASE, midnight(purchased) - early, asked)
     return asked + (rng.random(len(asked)) < shapes.REVIEW_IN_SUMMER_TIME) * HOUR_US
 
 
-def _midnight(times: NDArray[np.int64]) -> NDArray[np.int64]:
-    return times - times % MICROS_PER_DAY
-
-
 def _to_second(times: NDArray[np.int64]) -> NDArray[np.int64]:
-    return times - times % 1_000_000
+    return times - times % MICROS_PER_SECOND

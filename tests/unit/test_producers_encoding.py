@@ -16,6 +16,7 @@ from olist.changes import Envelope, Position, codec
 from olist.contracts import Row
 from olist.source import iter_rows, read
 from olist.tables import ORDER_REVIEWS, TABLES, OrderReview
+from olist.topics.partitioner import partition_of
 from producers.encoding import CONNECTOR, KEY, VALUE, Origin, encode, envelope_of, source_of
 from producers.life import EVENT_US, PREVIOUS_STAGE, PREVIOUS_US, ROW, STAGE, life_of
 from producers.murmur2 import murmur2, partitions_of
@@ -103,20 +104,7 @@ def test_keys_hash_as_kafkas_java_clients_hash_them() -> None:
     assert murmur2(pl.Series(list(known))).astype(np.int32).tolist() == list(known.values())
 
 
-def plainly(key: bytes) -> int:
-    """The Java code, line by line."""
-    factor, mask = 0x5BD1E995, 0xFFFFFFFF
-    value = (0x9747B28C ^ len(key)) & mask
-    for at in range(0, len(key) - len(key) % 4, 4):
-        block = int.from_bytes(key[at : at + 4], "little") * factor & mask
-        value = (value * factor & mask) ^ ((block ^ block >> 24) * factor & mask)
-    if rest := key[len(key) - len(key) % 4 :]:
-        value = (value ^ int.from_bytes(rest, "little")) * factor & mask
-    value = (value ^ value >> 13) * factor & mask
-    return value ^ value >> 15
-
-
 @given(st.lists(st.text(max_size=12), max_size=12), st.integers(1, 100))
 def test_any_keys_hash_together_as_they_hash_alone(keys: list[str], partitions: int) -> None:
     found = partitions_of(pl.Series(keys, dtype=pl.String), partitions)
-    assert found.tolist() == [(plainly(key.encode()) & 0x7FFFFFFF) % partitions for key in keys]
+    assert found.tolist() == [partition_of(key.encode(), partitions) for key in keys]
