@@ -8,11 +8,11 @@ connector, "Data change events".
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from olist.contracts import Contract, Row
+from olist.contracts import LAST_MICROS, Contract, Row
 from olist.errors import BadRecord
 
 Op = Literal["c", "u", "r", "d"]
@@ -79,8 +79,8 @@ class Envelope(msgspec.Struct, Generic[R], omit_defaults=True, kw_only=True):
 class Stamp(msgspec.Struct, gc=False):
     """What a reader needs of the ``source`` block."""
 
-    ts_ms: int
-    ts_us: int = 0
+    ts_ms: Annotated[int, msgspec.Meta(ge=0, le=LAST_MICROS // 1000)]
+    ts_us: Annotated[int, msgspec.Meta(ge=0, le=LAST_MICROS)] = 0
 
     def committed_us(self) -> int:
         """Commit time at the source in microseconds; Debezium before 2.6 knows milliseconds only."""

@@ -49,6 +49,19 @@ class Positions(msgspec.Struct, frozen=True):
             raise PositionRefused(f"{self.topic}: positions would move backward (partition: (from, to)): {back}")
         return Positions(self.topic, self.topic_id, {**self.next, **to})
 
+    def expect_topic(self, where: str, held: Positions) -> None:
+        """Refuse to go on when the target holds another topic's positions than this process believes.
+
+        Raises:
+            Fenced: another process has begun anew on a re-created topic.
+        """
+        if self.topic_id != held.topic_id:
+            raise Fenced(
+                f"{where}: another process has written it from topic id {self.topic_id} since this one last did "
+                f"from {held.topic_id}; nothing was written",
+                hint="the topic was re-created; restart this process",
+            )
+
     def expect(self, where: str, started: Mapping[int, int]) -> None:
         """Refuse to go on unless the target still stands where this process started from.
 

@@ -39,13 +39,7 @@ class IcebergTable(SinkTable):
     def open(self) -> Positions | None:
         """Positions of the table that lags, since reading goes on there."""
         self._staged = []
-        if self._catalog is None:
-            with lake_trouble():
-                self._catalog = open_catalog(self.settings)
-        if not self._tables:
-            kinds = [True, False] if self.contract.history else [False]
-            self._tables = [LakeTable(self._catalog, self.contract, history=history) for history in kinds]
-        return _lowest([table.open() for table in self._tables])
+        return _lowest([table.open() for table in self._connected()])
 
     def own(self, partitions: frozenset[int]) -> None:
         """Rebuild the key index for these partitions' rows."""
@@ -61,6 +55,7 @@ class IcebergTable(SinkTable):
         """One commit per lake table, the history first."""
         for table, staged in self._staged:
             stands = table.positions or held
+            stands.expect_topic(f"lake table {table.name}", held)
             to = {p: end for p, end in batch.next.items() if end > stands.next.get(p, 0)}
             if to:
                 table.commit(staged, stands, to)
@@ -68,9 +63,8 @@ class IcebergTable(SinkTable):
         return held.advanced(batch.next)
 
     def drop(self) -> None:
-        """Remove the lake tables and their files."""
-        self.open()
-        for table in self._tables:
+        """Remove the lake tables and their files, whatever they look like."""
+        for table in self._connected():
             table.drop()
         self._tables = []
 
@@ -79,6 +73,15 @@ class IcebergTable(SinkTable):
         if self._catalog is not None:
             self._catalog.close()
             self._catalog, self._tables = None, []
+
+    def _connected(self) -> list[LakeTable]:
+        if self._catalog is None:
+            with lake_trouble():
+                self._catalog = open_catalog(self.settings)
+        if not self._tables:
+            kinds = [True, False] if self.contract.history else [False]
+            self._tables = [LakeTable(self._catalog, self.contract, history=history) for history in kinds]
+        return self._tables
 
     def _changes(self, table: LakeTable, batch: Batch) -> pl.DataFrame:
         return unseen(batch.frame if table.history else batch.last_per_key(), table.positions)

@@ -59,11 +59,13 @@ def test_bad_records_stand_aside_with_their_place_and_the_rest_goes_on() -> None
         record_of(ORDER_ITEMS, {**item("c"), "seller_id": UNAVAILABLE}, 4),
         FakeRecord(codec(ORDER_ITEMS).encode_key(("d", 1)), envelope("c", item("e")), 5),
         FakeRecord(codec(ORDER_ITEMS).encode_key(("d", 1)), envelope("t", None), 6),
-        record_of(ORDER_ITEMS, item("z"), 7),
+        FakeRecord(codec(ORDER_ITEMS).encode_key(("d", 1)), envelope("c", item("d"), ts_us=2**63), 7),
+        FakeRecord(codec(ORDER_ITEMS).encode_key(("d", 1)), envelope("c", item("d"), ts_us=2**63 - 1), 8),
+        record_of(ORDER_ITEMS, item("z"), 9),
     )
     assert batch.frame["order_id"].to_list() == ["a", "z"]
-    assert sorted(r.error.offset for r in batch.rejected) == [1, 2, 3, 4, 5, 6]
-    assert batch.next == {0: 8}
+    assert sorted(r.error.offset for r in batch.rejected) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert batch.next == {0: 10}
 
 
 def test_unknown_fields_are_counted_and_are_not_data() -> None:
