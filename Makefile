@@ -5,13 +5,16 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit laws integration faults check lint types bench lock clean
+.PHONY: help demo demo-cdc test unit laws integration faults check lint types bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: .venv/.ready ## the main job, end to end, on this machine
 	@$(BIN)/olist demo $(ARGS)
+
+demo-cdc: .venv/.ready ## the same by way of the shop's database and Debezium
+	@$(BIN)/olist demo --via postgres $(ARGS)
 
 test: .venv/.ready ## every test: unit, laws, integration on the real servers, faults
 	@$(BIN)/pytest $(ARGS)

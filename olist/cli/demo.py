@@ -24,6 +24,7 @@ from olist.settings import Settings, settings
 from olist.stack.local import Stack
 from olist.stack.processes import last_lines, spawn, stop
 from olist.stack.server import Launch
+from olist.stack.servers import USUAL
 from olist.stack.view import LiveProgress
 
 SINK_STOPS_WITHIN_S = 30.0
@@ -35,18 +36,26 @@ console = Console(stderr=True)
 
 @click.command("demo")
 @click.option("--data", type=click.Path(path_type=Path), help="The Kaggle zip or its unpacked folder.")
+@click.option(
+    "--via",
+    type=click.Choice(["kafka", "postgres"]),
+    default="kafka",
+    help="Straight onto the topics, or through the shop's database and Debezium.",
+)
 @click.option("--fresh", is_flag=True, help="Empty this folder's servers first; without it a second run resumes.")
 @click.option("--keep", is_flag=True, help="Leave the servers running, to look around.")
-def command(data: Path | None, fresh: bool, keep: bool) -> None:
+def command(data: Path | None, via: str, fresh: bool, keep: bool) -> None:
     """Replay the Olist orders through topics into three targets, and prove that they hold what the topics say.
 
     \b
     olist demo                       the real data set when it is there, else a generated one
     olist demo --data olist.zip      a data set of yours
     olist demo --fresh --keep        from empty servers, which stay up
+    olist demo --via postgres        the shop's database and change data capture instead of the direct road
     """
     current, started = settings(), time.monotonic()
-    stack = Stack(current, tied=not keep)
+    captured = via == "postgres"
+    stack = Stack(current, [*USUAL, "connect"] if captured else None, tied=not keep)
     if fresh:
         stack.down()
         stack.delete()
@@ -55,8 +64,15 @@ def command(data: Path | None, fresh: bool, keep: bool) -> None:
             stack.up(progress)
         said("servers are up", started)
         source = data or _default_data(current)
+        if captured:
+            _olist(current, "shop", "migrate")
+            _olist(current, "connect", "apply", "--yes")
+            said("the shop's database is captured", started)
         with _sinks(current) as sinks:
-            _run(current, sinks, "replay", "--data", str(source))
+            _run(current, sinks, "replay", "--data", str(source), "--to", via)
+            if captured:
+                said("every change is in the shop's database", started)
+                _run(current, sinks, "connect", "wait")
             said("every change is on its topic", started)
             _run(current, sinks, "check", "--wait", "300s", "--data", str(source))
         said("the targets hold exactly what the topics say", started)

@@ -15,17 +15,18 @@ import click
 import msgspec
 from rich.console import Console
 
-from olist.errors import StackError
+from olist.errors import BadInput, ServerTrouble, StackError
 from olist.settings import settings
 from olist.stack.artefacts import LOCK, format_lock
 from olist.stack.doctor import examine
 from olist.stack.local import Stack
 from olist.stack.logs import follow, recent
 from olist.stack.resolve import renew
+from olist.stack.slots import slots
 from olist.stack.state import ServerState
 from olist.stack.view import LiveProgress, findings_table, states_table
 
-SUPERVISOR = "supervisor"
+SUPERVISOR, POSTGRES = "supervisor", "postgres"
 
 output = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="how to print it")
 
@@ -87,12 +88,29 @@ def _delete(stopped: Stack, *, yes: bool) -> None:
 @only
 @output
 def status(only: list[str] | None, output: str) -> None:
-    """Show every server: state, address, process, memory. Exit code 1 when one has crashed."""
+    """Show every server: state, address, process, memory; and what replication slots keep.
+
+    Exit code 1 when a server has crashed.
+    """
     stack = Stack(settings(), only)
     states = stack.states() | stack.ask_external()
     _print(states.values(), output)
+    if output == "table" and POSTGRES in states and states[POSTGRES].phase in ("ready", "external"):
+        _print_slots()
     if any(state.phase == "crashed" for state in states.values()):
         sys.exit(1)
+
+
+def _print_slots() -> None:
+    """A slot that nobody reads makes PostgreSQL keep its WAL until the disk, or the slot's limit, is reached."""
+    try:
+        found = slots(settings())
+    except (BadInput, ServerTrouble) as error:
+        click.secho(f"replication slots: {error}", fg="yellow", err=True)
+        return
+    for slot in found:
+        warning = slot.warning(settings().slot_warning_mb)
+        click.echo(slot.line() + (click.style(f"  WARNING: {warning}", fg="yellow") if warning else ""))
 
 
 @click.command()
