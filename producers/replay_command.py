@@ -50,7 +50,7 @@ def chosen_tables(_context: click.Context, _option: click.Parameter, value: str 
 )
 @click.option("--speed", type=click.FloatRange(0, min_open=True), help="event seconds per second, as 3600")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="changes per second at most")
-@click.option("--limit", type=click.IntRange(0), help="end after this many changes; the next run goes on after them")
+@click.option("--limit", type=click.IntRange(1), help="end after this many changes; the next run goes on after them")
 @click.option("--tables", callback=chosen_tables, help="only these, separated by commas")
 @click.option("--from-start", is_flag=True, help="delete the tables' topics first and write them anew")
 @click.option("--yes", is_flag=True, help="do not ask before topics are deleted")
