@@ -5,6 +5,7 @@ Each target's folder has a module ``current_rows`` with `read(contract, settings
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -21,20 +22,22 @@ from olist.settings import Settings
 class Held:
     """A target's live rows, with where each came from, and the target's positions (None: it holds none).
 
-    `moved` says that the positions changed while rows were read that are not of one and the same snapshot with them.
+    A target without transactions is no `snapshot`: its rows may be newer than its positions. With `moved` it says
+    whether the positions changed while its rows were read.
     """
 
     rows: pl.DataFrame
     positions: Positions | None
+    snapshot: bool = True
     moved: bool = False
 
-    def torn(self) -> bool:
-        """Whether the rows go with no positions: they were read while the target was being written."""
-        if self.moved:
-            return True
-        reached = dict(self.positions.next) if self.positions else {}
-        newest = self.rows.group_by(PARTITION).agg(pl.col(OFFSET).max()).iter_rows()
-        return any(offset >= reached.get(partition, 0) for partition, offset in newest)
+    def torn(self, end: Mapping[int, int]) -> bool:
+        """Whether the rows may go with no positions: some changes of the topic (up to `end`) are ahead of them."""
+        if self.snapshot:
+            return False
+        stands = self.positions.next if self.positions else {}
+        places = self.rows.select(PARTITION, OFFSET).iter_rows()
+        return self.moved or any(stands.get(p, 0) <= offset < end.get(p, 0) for p, offset in places)
 
 
 def read_held(target: str, contract: Contract, settings: Settings) -> Held | None:

@@ -15,6 +15,8 @@ from sinks.check.held import Held
 from sinks.check.latest import Refused
 from sinks.check.report import Finding
 
+AHEAD = "rows are newer than the positions: it was written while it was read, or its sink ended between the two"
+
 
 def judge(
     contract: Contract,
@@ -33,8 +35,8 @@ def judge(
     finding = compare(contract, target, expected, held.rows, most=most)
     told = tuple(f"{state.topic}[{one.partition}]@{one.offset}: {why}" for one, why in sorted((refused or {}).items()))
     finding = replace(finding, lag=lag(held, state), refused=told)
-    if finding.state == "different" and held.torn():
-        return replace(finding, state="moving", note="it was written while it was read")
+    if finding.state == "different" and held.torn(state.end):
+        return replace(finding, state="moving", note=AHEAD)
     return replace(finding, state="behind") if finding.state == "equal" and finding.lag else finding
 
 

@@ -10,13 +10,15 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
 from olist.contracts import Contract
-from olist.errors import Stopped
+from olist.errors import ServerTrouble, Stopped
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.table import POSITIONS
 from olist.lake.trouble import lake_trouble
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.check.held import Held, empty, names
+
+ATTEMPTS = 3
 
 
 def read(contract: Contract, settings: Settings) -> Held | None:
@@ -27,7 +29,7 @@ def read(contract: Contract, settings: Settings) -> Held | None:
         Stopped: a file that the table names is gone.
     """
     with _table(contract, settings) as table:
-        return None if table is None else Held(_rows(table, contract), _positions(table))
+        return None if table is None else _consistent(table, contract)
 
 
 def positions(contract: Contract, settings: Settings) -> Positions | None:
@@ -60,13 +62,23 @@ def _positions(table: Table) -> Positions | None:
     return Positions.decode(text) if text else None
 
 
+def _consistent(table: Table, contract: Contract) -> Held:
+    """One commit's rows and positions; those of the next one where compaction removes the files under the reading."""
+    for _ in range(ATTEMPTS):
+        read_at = table.metadata_location
+        try:
+            with lake_trouble():
+                return Held(_rows(table, contract), _positions(table))
+        except FileNotFoundError as error:
+            with lake_trouble():
+                table.refresh()
+            if table.metadata_location == read_at:
+                raise Stopped(f"lake table {contract.table}: a file that it names is gone: {error}") from error
+    raise ServerTrouble("lake", f"{contract.table}: its files were replaced {ATTEMPTS} times while they were read")
+
+
 def _rows(table: Table, contract: Contract) -> pl.DataFrame:
     there = set(table.schema().column_names)
     wanted = tuple(name for name in names(contract) if name in there)
-    try:
-        with lake_trouble():
-            found = table.scan(selected_fields=wanted).to_arrow()
-    except FileNotFoundError as error:
-        raise Stopped(f"lake table {contract.table}: a file that it names is gone: {error}") from error
-    rows = pl.DataFrame(pl.from_arrow(found)).select(wanted)
+    rows = pl.DataFrame(pl.from_arrow(table.scan(selected_fields=wanted).to_arrow())).select(wanted)
     return rows if rows.height else empty(contract).select(wanted)

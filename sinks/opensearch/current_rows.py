@@ -1,7 +1,7 @@
 """The index's rows as a search through the alias returns them: what was sent, to the letter, less what is deleted.
 
 A point in time keeps the pages of one search together, so rows that change meanwhile are neither lost nor there twice.
-Positions are another document and are read before and after: where they differ the rows belong to neither.
+Positions are another document and are read before and after: where they differ, the rows belong to neither.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read(contract: Contract, settings: Settings) -> Held | None:
         client.ask("POST", f"/{index_name(contract)}/_refresh")  # searches see what was written up to here
         rows = _typed(contract, list(_documents(client, contract)))
         after = stored.read(client, contract.table, uuid).positions
-    return Held(rows, after, moved=before != after)
+    return Held(rows, after, snapshot=False, moved=before != after)
 
 
 def positions(contract: Contract, settings: Settings) -> Positions | None:

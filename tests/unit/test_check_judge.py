@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from olist.batches import OFFSET, OP, PARTITION, decode_batch
+from olist.batches import OFFSET, OP, decode_batch
 from olist.positions import Positions, TopicState
 from sinks.check.held import Held
 from sinks.check.judge import judge
@@ -96,10 +96,23 @@ def test_a_target_that_is_ahead_of_the_first_look_is_compared_where_it_stands() 
     assert (finding.state, finding.lag) == ("equal", 0)
 
 
-def test_rows_newer_than_the_positions_are_moving_not_different() -> None:
-    newer = rows().with_columns(pl.lit(100, pl.Int64).alias(OFFSET), pl.lit(2, pl.Int32).alias(PARTITION))
-    finding = judge(PARCELS, "memory", rows(), held(newer.head(2)), state())
-    assert finding.state == "moving"
+def newer(offset: int) -> pl.DataFrame:
+    """Two of the rows, of the last an own offset."""
+    place = pl.when(pl.int_range(pl.len()) == 1).then(pl.lit(offset, pl.Int64)).otherwise(OFFSET).alias(OFFSET)
+    return rows().head(2).with_columns(place)
+
+
+@pytest.mark.parametrize(("offset", "found"), [(150, "moving"), (5000, "different"), (0, "different")])
+def test_rows_between_the_positions_and_the_topics_end_are_moving_where_there_are_no_transactions(
+    offset: int, found: str
+) -> None:
+    there = replace(held(newer(offset)), snapshot=False)
+    assert judge(PARCELS, "memory", rows(), there, state(200)).state == found
+    assert judge(PARCELS, "memory", rows(), replace(there, moved=True), state(200)).state == "moving"
+
+
+def test_rows_newer_than_the_positions_of_the_same_snapshot_are_different() -> None:
+    assert judge(PARCELS, "memory", rows(), held(newer(150)), state(200)).state == "different"
 
 
 @pytest.mark.parametrize(
