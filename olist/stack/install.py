@@ -59,13 +59,16 @@ class Installer:
                 f"offline, and the cache {self.cache} lacks {len(missing)} files, first {missing[0].coordinate}",
                 hint="run once without --offline / OLIST_OFFLINE, or point OLIST_CACHE at a filled cache",
             )
-        with (
-            disk_space(self.cache, size),
-            (progress or Progress()).downloads(len(missing), size) as came,
-            ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool,
-        ):
+        with disk_space(self.cache, size), (progress or Progress()).downloads(len(missing), size) as came:
+            self._fetch_all(missing, came)
+
+    def _fetch_all(self, missing: list[Artefact], came: Callable[[int], None]) -> None:
+        pool = ThreadPoolExecutor(max_workers=SIDE_BY_SIDE)
+        try:
             for done in [pool.submit(self._fetch, artefact, came) for artefact in missing]:
                 done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # after the first failure, or Ctrl-C, begin no further ones
 
     def _fetch(self, artefact: Artefact, came: Callable[[int], None]) -> None:
         for attempt in range(1, ATTEMPTS + 1):

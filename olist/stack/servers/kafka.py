@@ -44,6 +44,9 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 # Every kill -9 must be followed by a quick start: two cores recover logs side by side.
 num.recovery.threads.per.data.dir=2
+# After a kill -9 the node must wait for its own former self's session (9 s by default) before it may serve.
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=1000
 message.max.bytes=8388608
 replica.fetch.max.bytes=8388608
 """
@@ -134,4 +137,7 @@ class Kafka(Server):
             raise ServerTrouble(self.name, str(error.args[0])) from error
         if not metadata.brokers:
             raise ServerTrouble(self.name, "no broker has joined yet")
+        partitions = [partition for topic in metadata.topics.values() for partition in topic.partitions.values()]
+        if any(partition.leader < 0 for partition in partitions):
+            raise ServerTrouble(self.name, "partitions have no leader yet")
         return "" if self.external else KAFKA
