@@ -101,8 +101,8 @@ def tail(
     olist topics tail orders -n 100 -f                the 100 newest, then whatever comes
     olist topics tail orders --since 10m              what came within 10 minutes
     olist topics tail orders --partition 2 --offset 500 -n 20
-    olist topics tail orders --key e481f51cbdc54678   the whole life of one order
-    olist topics tail order_items --key '{"order_id": "e481f5", "order_item_id": 1}'
+    olist topics tail orders --key 9f1c0a77de         the whole life of one order
+    olist topics tail order_items --key '{"order_id": "9f1c0a", "order_item_id": 1}'
     olist topics tail orders -o json | jq .changed
     """
     if offset is not None and since is not None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from confluent_kafka import Producer
 
 from olist import tables
 from olist.changes import codec
@@ -17,8 +18,9 @@ from olist.errors import BadInput, ServerTrouble
 from olist.settings import Settings
 from olist.settings import settings as process_settings
 from olist.stack.local import Stack
-from olist.topics.admin import topic_state
+from olist.topics.admin import admin_client, topic_state
 from olist.topics.cli import group
+from olist.topics.reading import read
 from olist.topics.survey import Broker
 from olist.topics.tail import Tail, Wanted, key_bytes
 from tests.laws.parcels import fresh, parcel
@@ -141,3 +143,22 @@ def test_kafka_that_does_not_answer_is_said_so_with_the_way_out(shop: Settings) 
     with pytest.raises(ServerTrouble, match=r"127\.0\.0\.1:1 does not answer") as caught:
         Broker(gone).names()
     assert "olist up" in caught.value.hint
+
+
+def test_a_topic_that_ends_with_transaction_markers_is_read_to_its_end_without_what_was_aborted(shop: Settings) -> None:
+    contract, writer = fresh(), Writer(shop)
+    writer.create(contract, [parcel("first")])
+    topic = contract.topic(shop.topic_prefix)
+    producer = Producer({"bootstrap.servers": shop.kafka_bootstrap, "transactional.id": f"tests-{uuid4()}"})
+    producer.init_transactions(30)
+    for key, finish in ((b"aborted", producer.abort_transaction), (b"committed", producer.commit_transaction)):
+        producer.begin_transaction()
+        for partition in range(shop.partitions):
+            producer.produce(topic, key=key, value=None, partition=partition)
+        producer.flush(30)
+        finish(30)
+    state = topic_state(admin_client(shop.kafka_bootstrap), topic)
+    assert sum(state.end.values()) == 1 + 4 * shop.partitions  # two records and two markers a partition
+    found = [r for records in read(shop.kafka_bootstrap, topic, state.first, state.end) for r in records]
+    assert {record.key() for record in found} == {b"committed", codec(contract).encode_key(("first", 1))}
+    assert len(found) == 1 + shop.partitions

@@ -200,7 +200,7 @@ def test_a_partition_that_is_not_there_is_refused() -> None:
 @pytest.mark.parametrize(
     ("said", "contract", "key"),
     [
-        ("e481f5", ORDERS, b'{"order_id":"e481f5"}'),
+        ("9f1c0a", ORDERS, b'{"order_id":"9f1c0a"}'),
         ("10", ORDERS, b'{"order_id":"10"}'),
         ('{"order_id": "a", "order_item_id": 1}', ORDER_ITEMS, b'{"order_id":"a","order_item_id":1}'),
         ('{"order_item_id": 1, "order_id": "a"}', ORDER_ITEMS, b'{"order_id":"a","order_item_id":1}'),
