@@ -49,6 +49,7 @@ def up(only: list[str] | None, offline: bool, foreground: bool, output: str) -> 
     if offline:
         chosen = chosen.model_copy(update={"offline": True})
     with Stack(chosen, only, tied=True) if foreground else nullcontext(Stack(chosen, only)) as stack:
+        _mourn(stack)
         with LiveProgress(Console(stderr=True)) as progress:
             states = stack.up(progress)
         _print(states.values(), output)
@@ -97,8 +98,16 @@ def status(only: list[str] | None, output: str) -> None:
     _print(states.values(), output)
     if output == "table" and POSTGRES in states and states[POSTGRES].phase in ("ready", "external"):
         _print_slots()
-    if any(state.phase == "crashed" for state in states.values()):
+    if _mourn(stack):
         sys.exit(1)
+
+
+def _mourn(stack: Stack) -> bool:
+    """Say which servers have crashed, how, and their last words; are there any?"""
+    crashed = [state for state in stack.states().values() if state.phase == "crashed"]
+    for state in crashed:
+        click.secho(stack.obituary(state), fg="red", err=True)
+    return bool(crashed)
 
 
 def _print_slots() -> None:

@@ -174,6 +174,11 @@ class Stack:
         for path in reversed(self.data()):
             shutil.rmtree(path)
 
+    def obituary(self, state: ServerState) -> str:
+        """How a server ended, with the last lines of its log."""
+        tail = "".join(f"\n    {line}" for line in last_lines(self.home.log(state.name), SHOWN_LINES))
+        return f"{state.name} {state.phase}: {state.reason}; the last lines of its log:{tail}"
+
     def _ask_for(self, wanted: list[Server]) -> None:
         if not wanted:
             return
@@ -218,12 +223,8 @@ class Stack:
         states = self.states()
         crashed = [states[name] for name in wanted if states[name].phase not in ("ready", "external")]
         if crashed:
-            raise StackError("\n".join(self._obituary(state) for state in crashed), hint="olist logs; olist doctor")
+            raise StackError("\n".join(self.obituary(state) for state in crashed), hint="olist logs; olist doctor")
         return states
-
-    def _obituary(self, state: ServerState) -> str:
-        tail = "".join(f"\n    {line}" for line in last_lines(self.home.log(state.name), SHOWN_LINES))
-        return f"{state.name} {state.phase}: {state.reason}; the last lines of its log:{tail}"
 
 
 def _state(server: Server, seen: ServerState | None, *, alive: bool) -> ServerState:
