@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.console import Console
@@ -25,6 +21,7 @@ from producers.dry_run import dry_run_of
 from producers.pace import Pace
 from producers.replay import FULL_SPEED_LINGER_MS, PACED_LINGER_MS, Plan, Progress, Run, check_ends, make_plan
 from producers.sending import Sender
+from producers.stopping import stop_signals
 from producers.summary import Summary
 
 DEFAULT_DATA = Path("../shared/olist/brazilian-ecommerce.zip")
@@ -143,25 +140,3 @@ def found_data(data: Path | None) -> Path:
         f"no data set: {DEFAULT_DATA} is not there and no --data PATH was given",
         hint="`olist generate` makes a synthetic one, `olist download` fetches the real one from Kaggle; then --data",
     )
-
-
-@contextmanager
-def stop_signals(progress: Progress, waits_for: str = "Kafka's last acknowledgements") -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks the run to end in order; the next one ends the process as it always does."""
-    before: dict[int, object] = {}
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        progress.stopped_by = number
-        restore()
-        click.echo(f"stopping: waiting for {waits_for} (once more to leave at once)", err=True)
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type] # what signal.signal itself returned
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        restore()

@@ -9,22 +9,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from olist.batches import Record
 from olist.errors import PositionRefused, ServerTrouble
 from olist.settings import Settings
+from olist.topics.reading import Consumed
 
 # topic -> partitions now owned; answers with topic -> partition -> next offset.
 Assigned = Callable[[Mapping[str, frozenset[int]]], Mapping[str, Mapping[int, int]]]
-
-
-class Consumed(Record, Protocol):
-    """A record that knows when its topic got it: (kind, milliseconds since 1970)."""
-
-    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
 
 
 @dataclass

@@ -23,10 +23,10 @@ import structlog
 from olist import telemetry
 from olist.batches import Batch, decode_batch
 from olist.positions import Positions, TopicState, check_topic
+from olist.topics.reading import Consumed
 from sinks.base import SinkTable
 from sinks.dead_letters import DeadLetters
 from sinks.patience import Patience
-from sinks.source import Consumed
 
 log = structlog.get_logger()
 

@@ -12,9 +12,9 @@ from olist.source import Dataset
 from producers.display import event_time, shown
 from producers.pace import Pace
 from producers.replay import Progress
-from producers.replay_command import stop_signals
 from producers.shop.migrate import migrate
 from producers.shop.replay import Run, empty, make_plan
+from producers.stopping import stop_signals
 from producers.summary import Summary
 
 

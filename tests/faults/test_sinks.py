@@ -11,7 +11,8 @@ import pytest
 from olist.stack.local import Stack
 from olist.tables import ORDERS, TABLES
 from sinks.targets import TARGETS
-from tests.faults.shop import Shop, Sink, assert_ranges_join, wait_until
+from tests.faults.shop import Shop, Sink, assert_ranges_join
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 

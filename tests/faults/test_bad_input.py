@@ -1,0 +1,82 @@
+"""Garbage on a topic, and a topic that is another one suddenly: said clearly, nothing lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from olist.changes import codec
+from olist.tables import ORDER_REVIEWS, ORDERS, OrderReview
+from olist.topics.admin import admin_client, delete_topics, ensure_topics, topic_state
+from olist.topics.reading import read
+from sinks.dead_letters import OFFSET, REASON, STAGE, TOPIC, dead_letter_topic
+from sinks.targets import TARGETS
+from tests.faults.shop import Shop
+from tests.waiting import wait_until
+from tests.written import Writer, envelope
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults]
+
+NUL = OrderReview("nul", "order", 5, "has a \0 in it", None, 0, None)
+KEY = codec(ORDER_REVIEWS).encode_key(("r", "o"))
+
+
+def test_poison_goes_to_the_dead_letters_with_its_reason_and_the_rest_goes_on(shop: Shop) -> None:
+    sinks = [shop.sink(target) for target in TARGETS]
+    shop.replay()
+    writer = Writer(shop.settings)
+    writer.raw(ORDER_REVIEWS, [(KEY, b"\xff\x00 garbage"), (None, b"{}"), (b"[1,2]", b"{}"), (KEY, b'{"op":"c"}')])
+    writer.create(ORDER_REVIEWS, [NUL])
+    writer.create(ORDER_REVIEWS, [OrderReview("good", "order", 5, "fine", None, 0, None)])
+    report = shop.check_topics()
+    assert {finding.state for finding in report.findings} == {"equal"}
+    assert [sink.ended() for sink in sinks] == [None] * len(sinks)
+    decode = [letter for letter in letters(shop) if letter[STAGE] == "decode"]
+    assert len(decode) == 4 * len(TARGETS), "each sink says what it could not read"
+    refused = [letter for letter in letters(shop) if letter[STAGE] == "postgres"]
+    assert len(refused) == 1, "what only one target refuses is a letter of that sink alone"
+    assert "NUL" in refused[0][REASON]
+    assert refused[0][TOPIC] == ORDER_REVIEWS.topic(shop.settings.topic_prefix)
+    assert all(int(letter[OFFSET]) >= 0 and letter[REASON] for letter in decode)
+
+
+def test_a_topic_re_created_under_running_sinks_stops_them_and_a_rebuild_brings_them_back(shop: Shop) -> None:
+    sinks = [shop.sink(target) for target in TARGETS]
+    shop.replay()
+    shop.assert_all_equal()
+    delete_topics(shop.settings, [ORDERS.topic(shop.settings.topic_prefix)])
+    ensure_topics(shop.settings, [ORDERS])
+    Writer(shop.settings).raw(ORDERS, [(b'{"order_id":"x"}', envelope(ORDERS, "d", None))] * 20_000)
+    wait_until(lambda: all(sink.ended() is not None for sink in sinks), "the sinks to stop")
+    for sink in sinks:
+        assert sink.ended() == 1
+        assert "PositionRefused: " in sink.said()
+        assert f"olist sink rebuild {sink.target}" in sink.said()
+    for target in TARGETS:
+        olist(shop, "sink", "rebuild", target, "--yes")
+    shop.replay("--from-start", "--yes")
+    for target in TARGETS:
+        shop.sink(target)
+    shop.assert_all_equal()
+
+
+def letters(shop: Shop) -> list[dict[str, str]]:
+    """The headers of every dead letter."""
+    topic = dead_letter_topic(shop.settings)
+    state = topic_state(admin_client(shop.settings.kafka_bootstrap), topic)
+    records = [r for some in read(shop.settings.kafka_bootstrap, topic, state.first, state.end) for r in some]
+    return [{name: value.decode() for name, value in record.headers() or []} for record in records]
+
+
+def olist(shop: Shop, *arguments: str) -> None:
+    """Run a command to its end."""
+    done = subprocess.run(
+        [sys.executable, "-m", "olist", *arguments],
+        env=shop.settings.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
