@@ -26,6 +26,14 @@ JARS = {
         f"org.apache.kafka:connect-transforms:{KAFKA}:jar",
         LOGGING,
     ),
+    # No server of ours: the sink that `make bench` measures beside ours, and only that command fetches it.
+    "iceberg-connect": (
+        "org.apache.iceberg:iceberg-kafka-connect:1.12.0:jar",
+        "org.apache.iceberg:iceberg-parquet:1.12.0:jar",
+        "org.apache.hadoop:hadoop-client-api:3.4.2:jar",
+        "org.apache.hadoop:hadoop-client-runtime:3.4.2:jar",
+        "org.postgresql:postgresql:42.7.13:jar",
+    ),
 }
 """Section -> programs made of jars: these and all that they depend on at run time."""
 
