@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from threading import Lock
 
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from olist.settings import Settings
 
 CATALOG = "olist"
 NAMESPACE = "olist"
+_making = Lock()  # a sink's threads open their tables side by side, and the first creates the catalog's own
 
 
 def open_catalog(settings: Settings) -> SqlCatalog:
@@ -18,6 +21,15 @@ def open_catalog(settings: Settings) -> SqlCatalog:
 
     Table files live under ``settings.warehouse_location``, on S3 or on a disk.
     """
+    with _making:
+        try:
+            return _made(settings)
+        except (IntegrityError, ProgrammingError):
+            # Another process made the catalog's tables in the same moment; now they are there.
+            return _made(settings)
+
+
+def _made(settings: Settings) -> SqlCatalog:
     catalog = SqlCatalog(
         CATALOG,
         **{

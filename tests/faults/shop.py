@@ -9,6 +9,13 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names, re-exported without `as`
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+)
+
+from olist.contracts import Contract
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.table import MOVED
 from olist.settings import Settings
@@ -95,6 +102,14 @@ class Shop:
         names = [contract.topic(self.settings.topic_prefix) for contract in TABLES.values()]
         states = topic_states(admin_client(self.settings.kafka_bootstrap), names)
         return sum(sum(state.end.values()) for state in states.values())
+
+    def let_null_keys_in(self, contract: Contract) -> None:
+        """Topics that are compacted refuse records without a key at the broker; this one shall take them."""
+        topic = ConfigResource(ConfigResource.Type.TOPIC, contract.topic(self.settings.topic_prefix))
+        entry = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)
+        topic.add_incremental_config(entry)
+        for answer in admin_client(self.settings.kafka_bootstrap).incremental_alter_configs([topic]).values():
+            answer.result()
 
     def empty(self) -> None:
         """Drop every table of every target and every topic."""

@@ -24,6 +24,7 @@ KEY = codec(ORDER_REVIEWS).encode_key(("r", "o"))
 
 
 def test_poison_goes_to_the_dead_letters_with_its_reason_and_the_rest_goes_on(shop: Shop) -> None:
+    shop.let_null_keys_in(ORDER_REVIEWS)
     sinks = [shop.sink(target) for target in TARGETS]
     shop.replay()
     writer = Writer(shop.settings)
