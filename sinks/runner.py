@@ -10,6 +10,7 @@ from threading import Event
 import structlog
 
 from olist.contracts import Contract
+from olist.errors import PositionRefused
 from olist.positions import TopicState, check_topic
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_states
@@ -40,7 +41,7 @@ class Runner:
         """Poll and flush until asked to stop. A batch that has begun is finished first."""
         try:
             while not self.patience.stopping.is_set():
-                self.flush(source.poll(most, interval_s))
+                self.flush(self._poll(source, most, interval_s))
         finally:
             self._pool.shutdown(wait=True)
             source.close()
@@ -66,10 +67,20 @@ class Runner:
         news = [t for t in self.owned if self.writers[t].has_news(polled.records.get(t, []), polled.ends.get(t, {}))]
         if not news:
             return
-        states = self._states(news)
-        for topic in news:
-            check_topic(self.writers[topic].table.name, self.writers[topic].held, states[topic])
+        self._check_topics(news)
         list(self._pool.map(lambda t: self.writers[t].write(polled.records.get(t, []), polled.ends.get(t, {})), news))
+
+    def _poll(self, source: Source, most: int, within_s: float) -> Polled:
+        try:
+            return source.poll(most, within_s)
+        except PositionRefused:
+            self._check_topics(sorted(self.owned))  # says more, when the topic itself is another one
+            raise
+
+    def _check_topics(self, topics: Sequence[str]) -> None:
+        states = self._states(topics)
+        for topic in topics:
+            check_topic(self.writers[topic].table.name, self.writers[topic].held, states[topic])
 
     def _states(self, topics: Sequence[str]) -> Mapping[str, TopicState]:
         return self.patience.insist("topics", lambda: self.states(topics))

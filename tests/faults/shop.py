@@ -108,7 +108,8 @@ class Shop:
         topic = ConfigResource(ConfigResource.Type.TOPIC, contract.topic(self.settings.topic_prefix))
         entry = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)
         topic.add_incremental_config(entry)
-        for answer in admin_client(self.settings.kafka_bootstrap).incremental_alter_configs([topic]).values():
+        admin = admin_client(self.settings.kafka_bootstrap)
+        for answer in admin.incremental_alter_configs([topic]).values():
             answer.result()
 
     def empty(self) -> None:
