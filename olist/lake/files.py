@@ -30,6 +30,9 @@ DELETE_SCHEMA = Schema(
 )
 
 
+COMPRESSION: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
+
+
 @dataclass(frozen=True)
 class Writing:
     """Where and how one table's files are written; made once per table state."""
@@ -58,17 +61,27 @@ class Writing:
         arrow_schema = schema_to_pyarrow(DELETE_SCHEMA, include_field_ids=True)
         return self._write(deletes.cast(arrow_schema), DELETE_SCHEMA, DataFileContent.POSITION_DELETES, partition)
 
+    def open_data_file(self, partition: Record) -> OpenDataFile:
+        """A data file of one lake partition that is written row group by row group."""
+        return OpenDataFile(self, partition, self._new_path(DataFileContent.DATA, partition))
+
     def _write(self, rows: pa.Table, schema: Schema, content: DataFileContent, partition: Record) -> DataFile:
         path = self._new_path(content, partition)
         sink = pa.BufferOutputStream()
         # One row group per million rows: micro-batches are far smaller, and a reader prunes by file.
-        with pq.ParquetWriter(sink, rows.schema, compression="zstd", compression_level=1) as writer:
+        with pq.ParquetWriter(sink, rows.schema, **COMPRESSION) as writer:
             writer.write_table(rows, row_group_size=1 << 20)
         body = sink.getvalue()
         with self.table.io.new_output(path).create() as out:
             out.write(memoryview(body))  # type: ignore[arg-type]  # any buffer does; bytes would be a copy
+        return self.listed(path, writer.writer.metadata, body.size, schema, content, partition)
+
+    def listed(
+        self, path: str, metadata: Any, size: int, schema: Schema, content: DataFileContent, partition: Record
+    ) -> DataFile:
+        """A written file as a manifest lists it; `metadata` is Parquet's own, `size` in bytes."""
         statistics = data_file_statistics_from_parquet_metadata(
-            parquet_metadata=writer.writer.metadata,
+            parquet_metadata=metadata,
             stats_columns=compute_statistics_plan(schema, self.table.properties),
             parquet_column_mapping=parquet_path_to_id_mapping(schema),
         )
@@ -77,7 +90,7 @@ class Writing:
             file_path=path,
             file_format=FileFormat.PARQUET,
             partition=partition,
-            file_size_in_bytes=body.size,
+            file_size_in_bytes=size,
             sort_order_id=None,
             spec_id=self.spec.spec_id,
             equality_ids=None,
@@ -91,3 +104,33 @@ class Writing:
         suffix = "-deletes" if content is DataFileContent.POSITION_DELETES else ""
         folder = f"{self.spec.partition_to_path(partition, self.schema)}/" if self.spec.fields else ""
         return f"{self.table.location()}/data/{folder}{uuid4().hex}{suffix}.parquet"
+
+
+class OpenDataFile:
+    """A data file in the making. Nothing refers to it until a commit does."""
+
+    def __init__(self, writing: Writing, partition: Record, path: str) -> None:
+        self.writing, self.partition, self.path = writing, partition, path
+        self.rows = 0
+        self._schema = schema_to_pyarrow(writing.schema, include_field_ids=True)
+        self._out = writing.table.io.new_output(path).create()
+        # PyIceberg promises less of the stream than it gives.
+        self._parquet: Any = pq.ParquetWriter(self._out, self._schema, **COMPRESSION)  # type: ignore[arg-type]
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return int(self._out.tell())
+
+    def write(self, rows: pa.Table) -> None:
+        """Write rows as one row group. Their columns are the table schema's, in its order."""
+        self._parquet.write_table(rows.cast(self._schema), row_group_size=max(1, rows.num_rows))
+        self.rows += rows.num_rows
+
+    def close(self) -> DataFile:
+        """Finish the file."""
+        self._parquet.close()
+        size = self.size
+        self._out.close()
+        metadata = self._parquet.writer.metadata
+        return self.writing.listed(self.path, metadata, size, self.writing.schema, DataFileContent.DATA, self.partition)

@@ -8,6 +8,7 @@ round of linear probing settles most of the batch at once.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,28 @@ def fingerprints(frame: pl.DataFrame, key: tuple[str, ...]) -> U64:
     return np.frombuffer(raw, dtype=np.uint64).reshape(-1, 2)
 
 
+class Rewrite:
+    """Moves locations from rewritten files to the files that hold their rows now, whole batches at once.
+
+    `to` has per old file number the new location of each of its rows (`FREE`: the row is in no file any more).
+    """
+
+    def __init__(self, to: Mapping[int, I64]) -> None:
+        self.old = tuple(to)
+        self._every = np.concatenate([*to.values(), np.empty(0, dtype=np.int64)])
+        self._starts = np.full(max(to, default=-1) + 2, FREE, dtype=np.int64)  # the last stands for files beyond
+        self._starts[list(to)] = np.cumsum([0, *(len(rows) for rows in to.values())])[:-1]
+
+    def translate(self, locations: I64) -> I64:
+        """The locations with those in old files replaced."""
+        numbers, rows = unpack(locations)
+        starts = self._starts[np.minimum(numbers, len(self._starts) - 1)]
+        moved = locations.copy()
+        here = starts != FREE
+        moved[here] = self._every[starts[here] + rows[here]]
+        return moved
+
+
 class KeyIndex:
     """Key -> packed location; a location packs (file number, row) into one int64."""
 
@@ -44,6 +67,7 @@ class KeyIndex:
         self._allocate(capacity)
         self.files: list[str] = []
         self._numbers: dict[str, int] = {}
+        self._spare: list[int] = []  # numbers of files that are gone
 
     def __len__(self) -> int:
         return self._live
@@ -56,10 +80,31 @@ class KeyIndex:
     def file_number(self, path: str) -> int:
         """The number of a data file, given on first sight."""
         number = self._numbers.get(path)
-        if number is None:
+        if number is None and self._spare:
+            number = self._numbers[path] = self._spare.pop()
+            self.files[number] = path
+        elif number is None:
             number = self._numbers[path] = len(self.files)
             self.files.append(path)
         return number
+
+    def numbers(self, paths: Iterable[str]) -> dict[str, int]:
+        """The numbers of those data files that the index knows."""
+        return {path: self._numbers[path] for path in paths if path in self._numbers}
+
+    def follow(self, rewrite: Rewrite) -> bool:
+        """Point every row of the rewritten files at where it is now, and let their numbers go.
+
+        False, and nothing is changed: the rewrite dropped a row that is live here.
+        """
+        live = np.flatnonzero(self._where >= 0)
+        moved = rewrite.translate(self._where[live])
+        if FREE in moved:
+            return False
+        self._where[live] = moved
+        for path in [self.files[number] for number in rewrite.old]:
+            self._spare.append(self._numbers.pop(path))
+        return True
 
     def locate(self, keys: U64) -> I64:
         """Packed location of each key, or `FREE` where the index has none."""

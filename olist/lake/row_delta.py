@@ -1,25 +1,34 @@
-"""One Iceberg commit that adds data files and position deletes together. The only module that uses private names.
+"""Iceberg commits that PyIceberg 0.12 has no public call for. The only module that uses its private names.
 
-PyIceberg 0.12 writes position deletes by no public call. This subclass of its snapshot producer adds a second manifest
-whose content is DELETES; tests/unit/test_row_delta.py breaks when an upgrade moves a name it leans on.
+`RowDelta` adds data files and position deletes together; `Replace` swaps files for others that hold the same rows.
+Both are subclasses of its snapshot producer; tests/unit/test_row_delta.py breaks when an upgrade moves a name they
+lean on. The compare-and-set of both is PyIceberg's requirement that ``main`` still is the snapshot they were made on.
+There is no validation beyond it: what a conflict means is decided by the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from pyiceberg.manifest import (
     DataFile,
+    DataFileContent,
     ManifestContent,
     ManifestEntry,
     ManifestEntryStatus,
     ManifestFile,
+    ManifestWriter,
     ManifestWriterV2,
 )
 from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation, Summary
 from pyiceberg.table.update.snapshot import _SnapshotProducer
 from pyiceberg.typedef import EMPTY_DICT
+
+from olist.lake.contents import Manifests
+
+MOST_ENTRIES = 1000  # in a manifest that a rewrite writes; one with less than half of that is merged into another
 
 
 class _DeleteManifestWriter(ManifestWriterV2):
@@ -33,12 +42,46 @@ class _DeleteManifestWriter(ManifestWriterV2):
         return {**super()._meta, "content": "deletes"}
 
 
-class RowDelta(_SnapshotProducer["RowDelta"]):
-    """Adds data files and position-delete files in one snapshot.
+class _Producer(_SnapshotProducer["_Producer"]):
+    """What both commits share: manifests of either kind, and a summary that counts delete files too."""
 
-    The compare-and-set is PyIceberg's requirement that ``main`` still is the snapshot this delta was made on. There is
-    no validation beyond it: what a conflict means is decided by the caller.
-    """
+    def _writer(self, content: ManifestContent, spec_id: int) -> ManifestWriter:
+        spec = self.spec(spec_id)
+        if content == ManifestContent.DATA:
+            return self.new_manifest_writer(spec)
+        output = self.new_manifest_output()
+        return _DeleteManifestWriter(spec, self.schema(), output, self._snapshot_id, self._compression)
+
+    def _deleted_entries(self) -> list[ManifestEntry]:
+        return []
+
+    def _existing_manifests(self) -> list[ManifestFile]:
+        parent = self._parent_snapshot_id
+        snapshot = self._transaction.table_metadata.snapshot_by_id(parent) if parent is not None else None
+        return snapshot.manifests(self._io) if snapshot else []
+
+    def _added(self, data_file: DataFile) -> ManifestEntry:
+        return ManifestEntry.from_args(
+            status=ManifestEntryStatus.ADDED,
+            snapshot_id=self._snapshot_id,
+            sequence_number=None,
+            file_sequence_number=None,
+            data_file=data_file,
+        )
+
+    def _summary_of(
+        self, added: Iterable[DataFile], removed: Iterable[DataFile], properties: dict[str, str]
+    ) -> Summary:
+        kept = self._added_data_files, self._deleted_data_files
+        self._added_data_files, self._deleted_data_files = list(added), set(removed)
+        try:
+            return super()._summary(properties)
+        finally:
+            self._added_data_files, self._deleted_data_files = kept
+
+
+class RowDelta(_Producer):
+    """Adds data files and position-delete files in one snapshot."""
 
     def __init__(
         self,
@@ -57,43 +100,73 @@ class RowDelta(_SnapshotProducer["RowDelta"]):
         for data_file in data_files:
             self.append_data_file(data_file)
 
-    def _deleted_entries(self) -> list[ManifestEntry]:
-        return []
-
-    def _existing_manifests(self) -> list[ManifestFile]:
-        parent = self._parent_snapshot_id
-        snapshot = self._transaction.table_metadata.snapshot_by_id(parent) if parent is not None else None
-        return snapshot.manifests(self._io) if snapshot else []
-
     def _process_manifests(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
         return [*self._write_delete_files_manifest(), *manifests]
 
     def _write_delete_files_manifest(self) -> list[ManifestFile]:
         if not self._delete_files:
             return []
-        metadata = self._transaction.table_metadata
-        output = self.new_manifest_output()
-        with _DeleteManifestWriter(
-            metadata.spec(), self.schema(), output, self._snapshot_id, self._compression
-        ) as writer:
+        with self._writer(ManifestContent.DELETES, self._transaction.table_metadata.default_spec_id) as writer:
             for delete_file in self._delete_files:
-                writer.add(_added(delete_file, self._snapshot_id))
+                writer.add(self._added(delete_file))
         return [writer.to_manifest_file()]
 
     def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
-        data_files = self._added_data_files
-        self._added_data_files = [*data_files, *self._delete_files]
-        try:
-            return super()._summary(snapshot_properties)
-        finally:
-            self._added_data_files = data_files
+        added = [*self._added_data_files, *self._delete_files]
+        return self._summary_of(added, (), snapshot_properties)
 
 
-def _added(data_file: DataFile, snapshot_id: int) -> ManifestEntry:
-    return ManifestEntry.from_args(
-        status=ManifestEntryStatus.ADDED,
-        snapshot_id=snapshot_id,
-        sequence_number=None,
-        file_sequence_number=None,
-        data_file=data_file,
-    )
+_Heading = tuple[ManifestContent, int]  # content and partition spec: what a manifest has one of
+
+
+class Replace(_Producer):
+    """Removes files and adds others that hold the same live rows, in one snapshot of operation ``replace``.
+
+    `added` and `removed` are data files and delete files alike. Every removed file must be live in the head. Files that
+    stay keep their sequence numbers; small manifests are merged on the way, so that their number stays bounded.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        manifests: Manifests,
+        added: Sequence[DataFile],
+        removed: Collection[DataFile],
+        snapshot_properties: dict[str, str],
+    ) -> None:
+        super().__init__(Operation.REPLACE, transaction, transaction._table.io, snapshot_properties=snapshot_properties)
+        self._manifest_reader, self._added_files, self._removed_files = manifests, added, set(removed)
+
+    def _manifests(self) -> list[ManifestFile]:
+        gone = {file.file_path for file in self._removed_files}
+        kept: list[ManifestFile] = []
+        entries: dict[_Heading, list[ManifestEntry]] = defaultdict(list)
+        for file in self._added_files:
+            content = ManifestContent.DATA if file.content == DataFileContent.DATA else ManifestContent.DELETES
+            entries[content, file.spec_id].append(self._added(file))
+        for manifest in self._existing_manifests():
+            live = self._manifest_reader.live(manifest)
+            if len(live) >= MOST_ENTRIES // 2 and not any(e.data_file.file_path in gone for e in live):
+                kept.append(manifest)
+            else:
+                entries[manifest.content, manifest.partition_spec_id] += live
+        return [written for heading, of in entries.items() for written in self._write(heading, of, gone)] + kept
+
+    def _write(
+        self, heading: _Heading, entries: Sequence[ManifestEntry], gone: Collection[str]
+    ) -> Iterator[ManifestFile]:
+        for start in range(0, len(entries), MOST_ENTRIES):
+            with self._writer(*heading) as writer:
+                for entry in entries[start : start + MOST_ENTRIES]:
+                    if entry.data_file.file_path in gone:
+                        writer.delete(entry)
+                    elif entry.sequence_number is None:
+                        writer.add(entry)
+                    else:
+                        writer.existing(entry)
+            yield writer.to_manifest_file()
+
+    def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
+        self._operation = Operation.OVERWRITE  # PyIceberg counts totals for the operations that it makes itself
+        summary = self._summary_of(self._added_files, self._removed_files, snapshot_properties)
+        return Summary(Operation.REPLACE, **summary.additional_properties)

@@ -37,6 +37,9 @@ PROPERTIES = {
     "commit.retry.num-retries": "0",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
+    # A commit costs about a millisecond more per snapshot that the table still lists.
+    "history.expire.max-snapshot-age-ms": "60000",
+    "history.expire.min-snapshots-to-keep": "20",
 }
 
 

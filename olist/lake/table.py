@@ -7,16 +7,19 @@ The lake protocol, in order:
 2. `commit` adds them and the new positions in one snapshot. It is compare-and-set on the table's head and on the
    positions this writer started from.
 3. Head moved: another writer (other partitions) or a compaction has committed. Reload; if our positions moved too, we
-   are a zombie (`Fenced`); if files were rewritten, the staged deletes point at files that are gone, so the batch is
-   staged again (`ServerTrouble`, the caller's retry); otherwise commit again on the new head.
+   are a zombie (`Fenced`); if files were rewritten, the index and the staged deletes follow their rows to where they
+   are now, by the moves that the rewrite left (`olist.lake.moves`); commit again on the new head. Where those moves
+   have expired the index must be built anew (`ServerTrouble`, the caller's retry).
 4. Only then the index learns where the rows are.
+5. A table with too many files or snapshots makes its writer wait a little (`olist.lake.pressure`).
 
 Outcome unknown (a connection lost in the commit): the caller opens again, and the positions it finds tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -31,17 +34,20 @@ from pyiceberg.typedef import Record
 
 from olist.batches import OFFSET, OP, PARTITION
 from olist.contracts import Contract, Evolution, evolve
-from olist.errors import ServerTrouble
+from olist.errors import ContractRefused, Fenced, ServerTrouble
 from olist.lake.catalog import identifier
 from olist.lake.files import Writing
-from olist.lake.key_index import FREE, I64, U64, KeyIndex, fingerprints, pack, unpack
+from olist.lake.key_index import FREE, I64, U64, KeyIndex, Rewrite, fingerprints, pack, unpack
 from olist.lake.live_rows import ROW, live_rows
+from olist.lake.moves import DROPPED, Moves, moves_since
 from olist.lake.partitions import split
+from olist.lake.pressure import table_pause_s
 from olist.lake.row_delta import RowDelta
 from olist.lake.schema import PROPERTIES, contract_columns, iceberg_schema, iceberg_type, partition_spec
 from olist.lake.trouble import lake_trouble
 from olist.positions import Positions
 
+KEY = "olist.key"  # table property: the contract's key columns
 POSITIONS = "olist.positions"  # table property: where the table stands
 MOVED = "olist.positions.moved"  # snapshot summary: partition -> [from, to) of this commit, for audit
 MAX_CONFLICTS = 20
@@ -55,13 +61,21 @@ class Staged:
     delete_files: list[DataFile] = field(default_factory=list)
     placed: list[tuple[U64, DataFile]] = field(default_factory=list)  # keys in row order of their file
     removed: U64 = field(default_factory=lambda: np.empty((0, 2), dtype=np.uint64))
+    replaced: I64 = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # locations that `delete_files` delete
 
 
 class LakeTable:
     """A table of current rows (with key index), or a history (append-only, without)."""
 
-    def __init__(self, catalog: SqlCatalog, contract: Contract, *, history: bool = False) -> None:
-        self.catalog, self.contract, self.history = catalog, contract, history
+    def __init__(
+        self,
+        catalog: SqlCatalog,
+        contract: Contract,
+        *,
+        history: bool = False,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.catalog, self.contract, self.history, self._wait = catalog, contract, history, wait
         self.name = f"{contract.table}_changes" if history else contract.table
         self.index = KeyIndex()
         self._partition_of: list[Record] = []  # by file number
@@ -115,19 +129,26 @@ class LakeTable:
 
         Raises:
             Fenced: the table no longer stands at `held` for the partitions of `to`.
-            ServerTrouble: no answer, files rewritten meanwhile, or too many conflicts in a row.
+            ServerTrouble: no answer, moves of a rewrite that have expired, or too many conflicts in a row.
         """
         for _attempt in range(MAX_CONFLICTS):
-            current = self.positions or held
+            current = self.positions or Positions.start(held.topic, held.topic_id, len(held.next))
+            current.expect_topic(f"lake table {self.name}", held)
             current.expect(f"lake table {self.name}", held.of(to))
             moved = current.advanced(to)
             try:
                 with lake_trouble():
                     self._commit_once(staged, moved, _ranges(held, to))
             except CommitFailedException:
-                self._look_again()
+                self._look_again(staged)
+            except FileNotFoundError:  # the head this writer knew is gone: dropped or expired, or the lake is damaged
+                seen = self.table.metadata_location
+                self._look_again(staged)
+                if self.table.metadata_location == seen:
+                    raise
             else:
                 self._learn(staged)
+                self._wait(table_pause_s(self.table.metadata))
                 return moved
         raise ServerTrouble("lake catalog", f"{self.name}: {MAX_CONFLICTS} commits in a row lost to other writers")
 
@@ -147,11 +168,17 @@ class LakeTable:
             schema = iceberg_schema(self.contract, history=self.history)
             spec = partition_spec(self.contract, schema, history=self.history)
         try:
-            return self.catalog.create_table(name, schema, partition_spec=spec, properties=PROPERTIES)
+            return self.catalog.create_table(name, schema, partition_spec=spec, properties=PROPERTIES | self._said())
         except TableAlreadyExistsError:  # another process was faster
             return self.catalog.load_table(name)
 
     def _evolve(self, table: Table) -> None:
+        key = " ".join(self.contract.key)
+        if (was := table.properties.get(KEY, key)) != key:
+            raise ContractRefused(
+                f"lake table {self.name}: its key was ({was}), the contract's is ({key})",
+                hint="another key makes other rows: rebuild the table from the topic",
+            )
         there = contract_columns(table.schema())
         if self.history:  # nothing but the key is required there, whatever the contract says
             want = {column.name: column.nullable for column in self.contract.columns}
@@ -167,6 +194,10 @@ class LakeTable:
             for column in change.widened:
                 update.update_column(column.name, iceberg_type(column.type))
 
+    def _said(self) -> dict[str, str]:
+        """What the schema cannot say of the contract."""
+        return {KEY: " ".join(self.contract.key)}
+
     def _stage_history(self, changes: pl.DataFrame) -> Staged:
         staged, writing = Staged(), Writing.of(self.table)
         for part, rows in split(changes, None):
@@ -178,7 +209,9 @@ class LakeTable:
         keys = fingerprints(changes, self.contract.key)
         upserted = (changes[OP] != "d").to_numpy()
         staged.removed = keys[~upserted]
-        staged.delete_files = self._delete_files(writing, self.index.locate(keys))
+        found = self.index.locate(keys)
+        staged.replaced = found[found != FREE]
+        staged.delete_files = self._delete_files(writing, staged.replaced)
         rows = changes.filter(upserted).with_columns(pl.Series("_print", np.flatnonzero(upserted)))
         if self.contract.sort_by:
             rows = rows.sort(self.contract.sort_by)
@@ -188,17 +221,18 @@ class LakeTable:
             staged.placed.append((keys[of_part["_print"].to_numpy()], data_file))
         return staged
 
-    def _delete_files(self, writing: Writing, found: I64) -> list[DataFile]:
-        """Position deletes of the rows that the index found, one file per lake partition of the files they are in."""
-        numbers, rows = unpack(found[found != FREE])
+    def _delete_files(self, writing: Writing, replaced: I64) -> list[DataFile]:
+        """Position deletes of rows, one file per lake partition of the files they are in."""
+        numbers, rows = unpack(replaced)
+        used, places = np.unique(numbers, return_inverse=True)
         by_partition: dict[Record, list[int]] = {}
-        for number in np.unique(numbers).tolist():
-            by_partition.setdefault(self._partition_of[number], []).append(number)
-        paths = pa.array(self.index.files, type=pa.string())
+        for place, number in enumerate(used.tolist()):
+            by_partition.setdefault(self._partition_of[number], []).append(place)
+        paths = pa.array([self.index.files[number] for number in used.tolist()], type=pa.string())
         made = []
         for part, members in by_partition.items():
-            here = np.isin(numbers, members)
-            made.append(writing.delete_file(paths.take(numbers[here]), pa.array(rows[here]), part))
+            here = np.isin(places, members)
+            made.append(writing.delete_file(paths.take(places[here].astype(np.int64)), pa.array(rows[here]), part))
         return made
 
     def _commit_once(self, staged: Staged, positions: Positions, moved: dict[int, tuple[int, int]]) -> None:
@@ -208,17 +242,50 @@ class LakeTable:
         transaction.set_properties({POSITIONS: positions.encode()})
         self._opened = transaction.commit_transaction()
 
-    def _look_again(self) -> None:
-        """After a lost compare-and-set: load the new head, and give up this batch if it rewrote data files."""
+    def _look_again(self, staged: Staged) -> None:
+        """After a lost compare-and-set: load the new head, and follow the rewrites that landed meanwhile."""
         with lake_trouble():
-            seen = {snapshot.snapshot_id for snapshot in self.table.snapshots()}
-            self._opened = self.catalog.load_table(identifier(self.name))
-        for snapshot in self.table.snapshots():
-            summary = snapshot.summary
-            if snapshot.snapshot_id not in seen and summary and int(summary.get("deleted-data-files") or 0):
-                raise ServerTrouble(
-                    "lake", f"{self.name}: data files were rewritten meanwhile; staging the batch again"
-                )
+            before = self.table
+            try:
+                self._opened = self.catalog.load_table(identifier(self.name))
+            except NoSuchTableError as error:
+                raise Fenced(f"lake table {self.name} was dropped since this process opened it") from error
+            if self.table.metadata.table_uuid != before.metadata.table_uuid:
+                raise Fenced(f"lake table {self.name} was dropped and made again since this process opened it")
+            if not self.history and len(self.index):
+                self._follow_rewrites(before, staged)
+
+    def _follow_rewrites(self, before: Table, staged: Staged) -> None:
+        seen = before.current_snapshot()
+        paths = moves_since(self.table.metadata, seen.snapshot_id if seen else None)
+        if paths is None:
+            raise ServerTrouble("lake", f"{self.name}: rewritten meanwhile, its moves have expired; indexing it anew")
+        replaced = staged.replaced
+        for path in paths:
+            try:
+                self._follow(Moves.read(self.table.io, path), staged)
+            except FileNotFoundError as error:
+                raise ServerTrouble("lake", f"{self.name}: {path} has expired; indexing the table anew") from error
+        if staged.replaced is not replaced:
+            unused, staged.delete_files = (
+                staged.delete_files,
+                self._delete_files(Writing.of(self.table), staged.replaced),
+            )
+            for file in unused:
+                self.table.io.delete(file.file_path)
+
+    def _follow(self, moves: Moves, staged: Staged) -> None:
+        """Point index and staged deletes at the files of one rewrite."""
+        known = self.index.numbers(moves.to)
+        if not known:
+            return
+        new = np.array([self._number(file.path, file.record) for file in moves.new], dtype=np.int64)
+        rewrite = Rewrite({number: _renumbered(moves.to[path], new) for path, number in known.items()})
+        replaced = rewrite.translate(staged.replaced)
+        if FREE in replaced or not self.index.follow(rewrite):
+            raise ServerTrouble("lake", f"{self.name}: a rewrite dropped a row that is live here; indexing it anew")
+        if not np.array_equal(replaced, staged.replaced):
+            staged.replaced = replaced
 
     def _learn(self, staged: Staged) -> None:
         self.index.remove(staged.removed)
@@ -226,10 +293,14 @@ class LakeTable:
             self._place(keys, data_file, np.arange(len(keys), dtype=np.int64))
 
     def _place(self, keys: U64, data_file: DataFile, rows: I64) -> None:
-        number = self.index.file_number(data_file.file_path)
-        if number == len(self._partition_of):
-            self._partition_of.append(data_file.partition)
-        self.index.put(keys, pack(number, rows))
+        self.index.put(keys, pack(self._number(data_file.file_path, data_file.partition), rows))
+
+    def _number(self, path: str, partition: Record) -> int:
+        """The index's number of a data file, its lake partition remembered."""
+        number = self.index.file_number(path)
+        self._partition_of += [partition] * (number + 1 - len(self._partition_of))
+        self._partition_of[number] = partition
+        return number
 
 
 def unseen(changes: pl.DataFrame, positions: Positions | None) -> pl.DataFrame:
@@ -242,3 +313,11 @@ def unseen(changes: pl.DataFrame, positions: Positions | None) -> pl.DataFrame:
 
 def _ranges(held: Positions, to: Mapping[int, int]) -> dict[int, tuple[int, int]]:
     return {partition: (held.next.get(partition, 0), end) for partition, end in sorted(to.items())}
+
+
+def _renumbered(to: I64, numbers: I64) -> I64:
+    """Moves with the rewrite's file numbers replaced by the index's."""
+    if not len(numbers):  # the rewrite left no row, so it made no file
+        return np.full(len(to), FREE, dtype=np.int64)
+    of_rewrite, rows = unpack(to)
+    return np.where(to == DROPPED, FREE, pack(numbers[of_rewrite], rows))
