@@ -1,0 +1,214 @@
+"""`olist compact`: keep lake tables small, fast to read and cheap to commit to."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+from rich.console import Console
+
+from olist.contracts import Contract
+from olist.errors import BadInput
+from olist.settings import settings
+from olist.tables import TABLES
+
+if TYPE_CHECKING:
+    from compaction.job import Job, Means
+
+DURATIONS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+SIZES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+LEAST_ORPHAN_AGE_S = 600  # above a sink's patience (290 s at most) with room for a slow batch
+LEASE_S = 600
+
+tables_option = click.option("--tables", default="", help="Only these tables, comma separated; the default is all.")
+output_option = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+
+
+def _seconds(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    return None if text is None else _amount(text, DURATIONS, "60s, 5m, 3d")
+
+
+def _bytes(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
+    return int(_amount(text, SIZES, "512MB, 2GB"))
+
+
+def _amount(text: str, units: dict[str, float] | dict[str, int], examples: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([a-zA-Z]+)", text)
+    if found is None or found[2] not in units:
+        raise click.BadParameter(f"{text!r} is not like {examples}")
+    return float(found[1]) * units[found[2]]
+
+
+@click.group("compact", invoke_without_command=True)
+@click.option("--every", "every_s", callback=_seconds, help="Go on until stopped, this often (60s); without it: once.")
+@click.option("--memory", callback=_bytes, default="512MB", show_default=True, help="Most memory of the process.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done and do nothing: as `olist compact plan`.")
+@tables_option
+@output_option
+@click.pass_context
+def command(
+    context: click.Context, every_s: float | None, memory: int, dry_run: bool, tables: str, output: str
+) -> None:
+    """Rewrite small files and deleted rows, expire snapshots. Safe beside live sinks, and beside itself.
+
+    \b
+    olist compact --every 60s              until stopped (SIGTERM finishes the group in hand)
+    olist compact --tables orders          once, one table and its history
+    olist compact plan                     what would be done
+    olist compact sweep --older-than 3d    orphans; --delete removes them
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if dry_run:
+        context.invoke(plan, tables=tables, output=output)
+        return
+    stopping = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with _means(memory, stopping) as means:
+        _run(means, _contracts(tables), every_s, stopping, output)
+
+
+def _run(means: Means, contracts: Sequence[Contract], every_s: float | None, stopping: Event, output: str) -> None:
+    from compaction.lease import Lease
+    from compaction.loop import jobs_of, run_every, run_once
+    from compaction.report import Report, shown
+    from compaction.reports_topic import publish
+
+    def tell(reports: list[Report]) -> None:
+        if output == "json":
+            click.echo("".join(msgspec.json.encode(report).decode() + "\n" for report in reports), nl=False)
+        elif reports:
+            Console().print(shown(reports))
+        publish(means.settings, reports)
+
+    lease = Lease(means.catalog, f"{socket.gethostname()}:{os.getpid()}", LEASE_S * 1000)
+    jobs = jobs_of(means, contracts)
+    if every_s is None:
+        reports = list(run_once(jobs, lease))
+        tell(reports)
+        if not reports and output == "table":
+            click.echo("nothing to do")
+    else:
+        run_every(jobs, lease, every_s, stopping, tell)
+
+
+@command.command("plan")
+@tables_option
+@output_option
+def plan(tables: str, output: str) -> None:
+    """Show what a run would do: files that become fewer, snapshots that expire."""
+    from rich.table import Table
+
+    found = [{"table": job.name, **work} for job in _jobs(tables) for work in [_work(job)] if work]
+    if output == "json":
+        click.echo(msgspec.json.encode(found))
+        return
+    shown = Table("table", "groups", "data files", "MB", "delete files", "snapshots", box=None)
+    for work in found:
+        shown.add_row(*map(str, work.values()))
+    Console().print(shown if found else "nothing to do")
+
+
+def _work(job: Job) -> dict[str, object]:
+    from compaction.expire import expired
+    from compaction.thresholds import keeping
+
+    table = job.load()
+    if table is None or not job.is_due(table):
+        return {}
+    planned = job.plan(table, job.reader(table).contents(table))
+    return {
+        "groups": len(planned.groups),
+        "data_files": sum(len(group.files) for group in planned.groups),
+        "megabytes": round(sum(group.size for group in planned.groups) / 1e6, 1),
+        "delete_files": sum(len(group.files) for group in planned.deletes),
+        "snapshots": len(expired(table.metadata, keeping(table.properties), job.means.now_ms())),
+    }
+
+
+@command.command("expire")
+@tables_option
+def expire(tables: str) -> None:
+    """Expire old snapshots only; their files go after the readers' grace, with the next runs."""
+    for job in _jobs(tables):
+        if job.load() is not None:
+            click.echo(f"{job.name}: {job.expire()} snapshots expired")
+
+
+@command.command("sweep")
+@click.option("--older-than", "older_than_s", callback=_seconds, default="3d", show_default=True)
+@click.option("--delete", "delete_them", is_flag=True, help="Delete them; without this they are only listed.")
+@click.option("--dry-run", is_flag=True, help="Only list them; this is the default.")
+@tables_option
+@output_option
+def sweep(older_than_s: float, delete_them: bool, dry_run: bool, tables: str, output: str) -> None:
+    """List, and with --delete remove, files that no snapshot refers to: what killed writers left behind."""
+    from compaction.storage import delete
+    from compaction.sweep import orphans
+
+    if older_than_s < LEAST_ORPHAN_AGE_S:
+        raise BadInput(
+            f"--older-than is below {LEAST_ORPHAN_AGE_S} s",
+            hint="a sink that waits for a server commits files that are minutes old; they are no orphans",
+        )
+    current = settings()
+    for job in _jobs(tables):
+        table = job.load()
+        if table is None:
+            continue
+        found = orphans(table.refresh, current, int(older_than_s * 1000), time.time_ns() // 1_000_000)
+        if delete_them and not dry_run:
+            delete(table.io, [file.path for file in found])
+        if output == "json":
+            click.echo(msgspec.json.encode({"table": job.name, "orphans": [file.path for file in found]}))
+        else:
+            size = sum(file.size for file in found) / 1e6
+            done = "deleted" if delete_them and not dry_run else "would be deleted by --delete"
+            click.echo(
+                "".join(f"{file.path}\n" for file in found) + f"{job.name}: {len(found)} files, {size:.1f} MB {done}"
+            )
+
+
+def _jobs(tables: str) -> Iterator[Job]:
+    from compaction.loop import jobs_of
+
+    with _means(512 << 20, Event()) as means:
+        yield from jobs_of(means, _contracts(tables))
+
+
+@contextmanager
+def _means(memory: int, stopping: Event) -> Iterator[Means]:
+    from compaction.job import Means
+    from compaction.rewrite import Budget
+    from olist.lake.catalog import open_catalog
+    from olist.lake.trouble import lake_trouble
+    from olist.telemetry import configure_logging
+
+    current = settings()
+    configure_logging(current)
+    with TemporaryDirectory(prefix="olist-compact-") as folder:
+        with lake_trouble():
+            catalog = open_catalog(current)
+        try:
+            yield Means(catalog, current, Budget(memory, Path(folder)), stopping.is_set)
+        finally:
+            catalog.close()
+
+
+def _contracts(tables: str) -> list[Contract]:
+    names = [name.strip() for name in tables.split(",") if name.strip()] or list(TABLES)
+    if unknown := [name for name in names if name not in TABLES]:
+        raise BadInput(f"no table named {', '.join(unknown)}", hint=f"tables: {', '.join(TABLES)}")
+    return [TABLES[name] for name in names if "iceberg" in TABLES[name].targets]

@@ -1,0 +1,171 @@
+"""Expire snapshots by age and count, and find the files that only they used.
+
+Kept are the last snapshots of every branch (by ``history.expire.*`` of the table, or of the branch where it says its
+own), every tag and every branch's head. What an expired snapshot said of positions is folded into the table property
+`AUDITED` in the same commit: partition -> the offset up to which ranges were seen to follow each other without gap or
+overlap. So `AUDITED` and the ranges of the snapshots that are left always add up to the table's positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.io import FileIO
+from pyiceberg.table import Table
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.refs import SnapshotRef, SnapshotRefType
+from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.update import (
+    AssertTableUUID,
+    RemoveSnapshotsUpdate,
+    SetPropertiesUpdate,
+    ValidatableTableRequirement,
+)
+
+from compaction.thresholds import Keeping
+from olist.errors import Stopped
+from olist.lake.contents import Manifests
+from olist.lake.moves import MOVES
+from olist.lake.table import MOVED
+
+AUDITED = "olist.positions.audited"
+
+Ranges = Mapping[int, tuple[int, int]]  # topic partition -> [from, to)
+
+
+def expired(metadata: TableMetadata, keeping: Keeping, now_ms: int) -> list[Snapshot]:
+    """The snapshots that may go, oldest first."""
+    young = {s.snapshot_id for s in metadata.snapshots if s.timestamp_ms >= now_ms - keeping.max_age_ms}
+    on_branches: set[int] = set()
+    kept = {ref.snapshot_id for ref in metadata.refs.values()}
+    for ref in metadata.refs.values():
+        if ref.snapshot_ref_type == SnapshotRefType.BRANCH:
+            chain = list(_ancestors(metadata, ref.snapshot_id))
+            on_branches |= {snapshot.snapshot_id for snapshot in chain}
+            kept |= {snapshot.snapshot_id for snapshot in _kept_of(chain, ref, keeping, now_ms)}
+    kept |= young - on_branches  # rolled back a moment ago
+    gone = [snapshot for snapshot in metadata.snapshots if snapshot.snapshot_id not in kept]
+    return sorted(gone, key=lambda snapshot: snapshot.sequence_number or 0)
+
+
+def _kept_of(chain: list[Snapshot], ref: SnapshotRef, keeping: Keeping, now_ms: int) -> Iterator[Snapshot]:
+    """The snapshots of one branch that stay; `chain` has its newest first."""
+    least = keeping.min_snapshots if ref.min_snapshots_to_keep is None else ref.min_snapshots_to_keep
+    age_ms = keeping.max_age_ms if ref.max_snapshot_age_ms is None else ref.max_snapshot_age_ms
+    for number, snapshot in enumerate(chain):
+        if number < least or snapshot.timestamp_ms >= now_ms - age_ms:
+            yield snapshot
+
+
+def _ancestors(metadata: TableMetadata, snapshot_id: int | None) -> Iterator[Snapshot]:
+    while snapshot_id is not None and (snapshot := metadata.snapshot_by_id(snapshot_id)) is not None:
+        yield snapshot
+        snapshot_id = snapshot.parent_snapshot_id
+
+
+def fold(audited: Mapping[int, int], moved: Iterable[Ranges]) -> dict[int, int]:
+    """The audit with the ranges of one commit after the other behind it.
+
+    Raises:
+        Stopped: two ranges of a partition overlap or leave a gap.
+    """
+    ends = dict(audited)
+    for ranges in moved:
+        for partition, (start, end) in ranges.items():
+            if ends.get(partition, start) != start:
+                raise Stopped(
+                    f"positions of partition {partition}: a commit began at {start}, those before it end at "
+                    f"{ends[partition]}; changes are {'lost' if start > ends[partition] else 'doubled'}",
+                    hint="`olist check` shows which rows; `olist sink rebuild iceberg` reads the topic again",
+                )
+            ends[partition] = end
+    return ends
+
+
+def ranges_of(snapshot: Snapshot) -> Ranges:
+    """The positions that a commit moved."""
+    text = snapshot.summary.get(MOVED) if snapshot.summary else None
+    return msgspec.json.decode(text, type=dict[int, tuple[int, int]]) if text else {}
+
+
+def audited_of(metadata: TableMetadata) -> dict[int, int]:
+    """What the table's property says of snapshots that have expired."""
+    return msgspec.json.decode(metadata.properties.get(AUDITED, "{}"), type=dict[int, int])
+
+
+def only_used_by(gone: Iterable[Snapshot], metadata: TableMetadata, manifests: Manifests, io: FileIO) -> set[str]:
+    """Files of these snapshots that no other of the table's snapshots refers to: lists, manifests, data, moves."""
+    gone = list(gone)
+    ids = {snapshot.snapshot_id for snapshot in gone}
+    used = references([s for s in metadata.snapshots if s.snapshot_id not in ids], manifests, io)
+    return references(gone, manifests, io, removed_too=True) - used
+
+
+def references(
+    snapshots: Iterable[Snapshot], manifests: Manifests, io: FileIO, *, removed_too: bool = False
+) -> set[str]:
+    """Every file that snapshots refer to; `removed_too`: those also that their manifests list as removed."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    for snapshot in snapshots:
+        found.add(snapshot.manifest_list)
+        if snapshot.summary and (moves := snapshot.summary.get(MOVES)):
+            found.add(moves)
+        for manifest in snapshot.manifests(io):
+            if manifest.manifest_path not in seen:
+                seen.add(manifest.manifest_path)
+                entries = manifests.entries(manifest) if removed_too else manifests.live(manifest)
+                found.update(entry.data_file.file_path for entry in entries)
+    return found | seen
+
+
+class _NothingPointsAt(ValidatableTableRequirement):
+    """The catalog's newest metadata still has these snapshots, and no branch or tag was put on one of them."""
+
+    type: str = "nothing-points-at"
+    snapshot_ids: list[int]
+
+    def validate(self, base_metadata: TableMetadata | None) -> None:  # type: ignore[override]  # shadows pydantic's
+        there = {snapshot.snapshot_id for snapshot in base_metadata.snapshots} if base_metadata else set()
+        pointed_at = {ref.snapshot_id for ref in base_metadata.refs.values()} if base_metadata else set()
+        if not there.issuperset(self.snapshot_ids) or pointed_at.intersection(self.snapshot_ids):
+            raise CommitFailedException("another process expired or named these snapshots meanwhile")
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """Removes snapshots from a table's metadata. Their files stay: see `compaction.graveyard`."""
+
+    catalog: SqlCatalog
+
+    def commit(self, table: Table, gone: list[Snapshot]) -> None:
+        """Remove the snapshots, and fold their ranges into the audit.
+
+        Raises:
+            CommitFailedException: the table has changed; look again.
+            Stopped: their ranges do not follow each other.
+        """
+        metadata = table.metadata
+        ids = [snapshot.snapshot_id for snapshot in gone]
+        main = metadata.snapshot_by_name("main")
+        trunk = [s for s in _ancestors(metadata, main.snapshot_id if main else None) if s.snapshot_id in set(ids)]
+        audited = fold(audited_of(metadata), [ranges_of(snapshot) for snapshot in reversed(trunk)])
+        committed = self.catalog.commit_table(
+            table,
+            (AssertTableUUID(uuid=metadata.table_uuid), _NothingPointsAt(snapshot_ids=ids)),  # type: ignore[arg-type]
+            (
+                RemoveSnapshotsUpdate(snapshot_ids=ids),
+                SetPropertiesUpdate(updates={AUDITED: msgspec.json.encode(audited).decode()}),
+            ),
+        )
+        # A table commits through PyIceberg's transactions otherwise, which do this.
+        for path in _log(metadata) - _log(committed.metadata):
+            table.io.delete(path)
+
+
+def _log(metadata: TableMetadata) -> set[str]:
+    return {entry.metadata_file for entry in metadata.metadata_log}

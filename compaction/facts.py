@@ -1,0 +1,76 @@
+"""What a table holds, as the plan wants to know it: its files, and how many rows of each are deleted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from pyiceberg.manifest import DataFile, ManifestEntry
+from pyiceberg.table import Table
+from pyiceberg.typedef import Record
+
+from compaction.plan import DataFacts, DeleteFacts
+from olist.lake.contents import Contents, Manifests
+from olist.lake.position_deletes import DeleteFiles
+
+
+@dataclass(frozen=True)
+class Place:
+    """A lake partition: the id of its partition spec, and its values."""
+
+    spec_id: int
+    values: Record
+
+    @classmethod
+    def of(cls, file: DataFile) -> Place:
+        """Where a file lies."""
+        return cls(file.spec_id, file.partition)
+
+    def __str__(self) -> str:
+        return f"{self.spec_id}/{[self.values[i] for i in range(len(self.values))]}"
+
+
+class Reader:
+    """Reads a table's snapshots; what never changes is read once."""
+
+    def __init__(self, table: Table) -> None:
+        self.manifests = Manifests(table.io)
+        self.delete_files = DeleteFiles(table.io)
+
+    def contents(self, table: Table) -> Contents:
+        """The live files of the table's head."""
+        return self.manifests.contents(table.current_snapshot())
+
+    def forget(self, table: Table, contents: Contents) -> None:
+        """Let go of what the table's snapshots refer to no more."""
+        manifests = {m.manifest_path for snapshot in table.snapshots() for m in snapshot.manifests(table.io)}
+        self.manifests.keep(manifests)
+        self.delete_files.keep(contents.deletes)
+
+    def data_facts(self, contents: Contents) -> list[DataFacts]:
+        """The data files, with their deletes counted."""
+        deleted: Counter[str] = Counter()
+        by: Counter[str] = Counter()
+        for path in contents.deletes:
+            counts = self.delete_files.counts(path)
+            deleted.update(counts)
+            by.update(counts.keys())
+        return [_data_facts(entry, deleted[path], by[path]) for path, entry in contents.data.items()]
+
+    def delete_facts(self, contents: Contents) -> list[DeleteFacts]:
+        """The delete files, and how much of each still refers to a live data file."""
+        return [
+            DeleteFacts(path, Place.of(file), file.file_size_in_bytes, file.record_count, self._live(path, contents))
+            for path, entry in contents.deletes.items()
+            for file in [entry.data_file]
+        ]
+
+    def _live(self, path: str, contents: Contents) -> int:
+        return sum(rows for of, rows in self.delete_files.counts(path).items() if of in contents.data)
+
+
+def _data_facts(entry: ManifestEntry, deleted: int, delete_files: int) -> DataFacts:
+    file = entry.data_file
+    # Two delete files may name the same row, so the count is a bound.
+    deleted = min(deleted, file.record_count)
+    return DataFacts(file.file_path, Place.of(file), file.file_size_in_bytes, file.record_count, deleted, delete_files)

@@ -1,0 +1,63 @@
+"""Files of expired snapshots, kept for a while: a reader that planned on such a snapshot still finds them.
+
+A list of them is written before the snapshots expire, under the table's ``metadata/graveyard/`` and named by the
+moment from which they may be deleted. Killed anywhere, the list is there or the files are still referred to; before
+anything is deleted, each path is looked up again in the table as it is then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import msgspec
+from pyiceberg.table import Table
+
+from compaction.expire import references
+from compaction.storage import delete, stored
+from olist.lake.contents import Manifests
+from olist.settings import Settings
+
+FOLDER = "metadata/graveyard"
+
+
+@dataclass(frozen=True)
+class Grave:
+    """A list of files and the moment from which they may be deleted."""
+
+    path: str
+    due_ms: int
+
+
+def bury(table: Table, paths: Iterable[str], due_ms: int) -> Grave:
+    """Write a list of files that may be deleted from `due_ms` on."""
+    grave = Grave(f"{table.location()}/{FOLDER}/{due_ms}-{uuid4().hex}.json", due_ms)
+    with table.io.new_output(grave.path).create() as out:
+        out.write(msgspec.json.encode(sorted(paths)))
+    return grave
+
+
+def graves(table: Table, settings: Settings) -> Iterator[Grave]:
+    """The lists that are there."""
+    for file in stored(f"{table.location()}/{FOLDER}", settings):
+        due, _, _rest = file.path.rpartition("/")[2].partition("-")
+        if due.isdecimal():
+            yield Grave(file.path, int(due))
+
+
+def buried(table: Table, grave: Grave) -> list[str]:
+    """The files that a list names."""
+    with table.io.new_input(grave.path).open() as stream:
+        return msgspec.json.decode(stream.read(), type=list[str])
+
+
+def clear(table: Table, settings: Settings, manifests: Manifests, now_ms: int) -> int:
+    """Delete the files whose time has come and that nothing refers to; return how many."""
+    due = [grave for grave in graves(table, settings) if grave.due_ms <= now_ms]
+    if not due:
+        return 0
+    used = references(table.snapshots(), manifests, table.io)
+    deleted = sum(delete(table.io, set(buried(table, grave)) - used) for grave in due)
+    delete(table.io, [grave.path for grave in due])
+    return deleted

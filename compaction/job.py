@@ -1,0 +1,235 @@
+"""One run over one table: plan, rewrite and commit group by group, merge delete files, expire, clear the graveyard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+from pyiceberg.table import Table
+
+from compaction.deletes import merge_deletes
+from compaction.expire import Expiry, expired, only_used_by
+from compaction.facts import Place, Reader
+from compaction.graveyard import bury, clear, graves
+from compaction.landing import Change, Landing, Lost
+from compaction.plan import DeleteGroup, Group, plan, plan_deletes
+from compaction.report import Look, Report, look
+from compaction.rewrite import Budget, Task, rewrite
+from compaction.storage import delete
+from compaction.thresholds import Thresholds, keeping, thresholds
+from olist.batches import COMMITTED_AT, OFFSET, PARTITION
+from olist.contracts import Contract
+from olist.lake.catalog import identifier
+from olist.lake.contents import Contents
+from olist.lake.live_rows import live_rows
+from olist.lake.trouble import lake_trouble
+from olist.settings import Settings
+
+log = structlog.get_logger()
+
+COMMIT_BYTES = 64 << 20  # small groups share a commit, so that writers meet fewer
+GROUP_PER_MEMORY = 4  # bytes of a group, compressed, per byte of memory: bounds the runs of a sort
+
+
+@dataclass(frozen=True)
+class Means:
+    """What every job works with. `scan_up_to`: the largest table, in bytes, whose scan is timed for the report."""
+
+    catalog: SqlCatalog
+    settings: Settings
+    budget: Budget
+    stopping: Callable[[], bool] = lambda: False
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    scan_up_to: int = 256 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do."""
+
+    groups: list[Group]
+    deletes: list[DeleteGroup]
+
+
+class Job:
+    """Compacts one lake table, as often as asked; remembers what never changes between runs."""
+
+    def __init__(self, means: Means, contract: Contract, *, history: bool = False) -> None:
+        self.means, self.contract = means, contract
+        self.name = f"{contract.table}_changes" if history else contract.table
+        # A history is read by time of change; current rows by what the contract says.
+        self.sort_by = (COMMITTED_AT, PARTITION, OFFSET) if history else contract.sort_by
+        self._reader: tuple[Any, Reader] | None = None
+
+    def load(self) -> Table | None:
+        """The table as it is now, or None where the sink has not made it yet."""
+        with lake_trouble():
+            try:
+                return self.means.catalog.load_table(identifier(self.name))
+            except NoSuchTableError:
+                return None
+
+    def plan(self, table: Table, contents: Contents) -> Plan:
+        """What is worth doing to the table."""
+        reader, limits = self.reader(table), self._limits(table)
+        with lake_trouble():
+            groups = plan(reader.data_facts(contents), limits)
+            return Plan(groups, plan_deletes(reader.delete_facts(contents), limits))
+
+    def is_due(self, table: Table) -> bool:
+        """Whether a run would find something to do: files, deletes or snapshots beyond a threshold, or due graves."""
+        with lake_trouble():
+            planned = self.plan(table, self.reader(table).contents(table))
+            now_ms = self.means.now_ms()
+            return bool(
+                planned.groups
+                or planned.deletes
+                or expired(table.metadata, keeping(table.properties), now_ms)
+                or any(grave.due_ms <= now_ms for grave in graves(table, self.means.settings))
+            )
+
+    def reader(self, table: Table) -> Reader:
+        """The reader of this very table: one that was dropped and made again has another."""
+        if self._reader is None or self._reader[0] != table.metadata.table_uuid:
+            self._reader = table.metadata.table_uuid, Reader(table)
+        return self._reader[1]
+
+    def look(self, table: Table) -> Look:
+        """The table's head in figures."""
+        with lake_trouble():
+            contents = self.reader(table).contents(table)
+            return look(table, contents, self._scan_s(table, contents))
+
+    def run(self, table: Table) -> Report:
+        """Do what is worth doing, until done or asked to stop; a group that has begun is finished.
+
+        Raises:
+            ServerTrouble: catalog or storage is away; what was committed stays.
+            Stopped: positions of expired commits do not follow each other.
+        """
+        started, before = time.monotonic(), self.look(table)
+        counted = Counted()
+        with lake_trouble():
+            self._rewrite(table, counted)
+            self._merge_deletes(counted)
+            self._expire(counted)
+            table = self._clear(counted)
+            self.reader(table).forget(table, self.reader(table).contents(table))
+        return Report(
+            table=self.name,
+            at_ms=self.means.now_ms(),
+            seconds=round(time.monotonic() - started, 3),
+            before=before,
+            after=self.look(table),
+            **vars(counted),
+        )
+
+    def expire(self) -> int:
+        """Expire snapshots only; return how many."""
+        counted = Counted()
+        with lake_trouble():
+            self._expire(counted)
+        return counted.expired
+
+    def _rewrite(self, table: Table, counted: Counted) -> None:
+        start = self.reader(table).contents(table)
+        for batch in _batches(self.plan(table, start).groups):
+            if self.means.stopping():
+                return
+            tasks = [self._task(table, group, start) for group in batch]
+            size = self._limits(table).target_file_size
+            done = rewrite(table, tasks, self.sort_by, size, self.means.budget)
+            counted.rewritten_bytes += sum(group.size for group in batch)
+            self._land(table, Change(done.old, done.new, done.moves), start, counted)
+
+    def _merge_deletes(self, counted: Counted) -> None:
+        table = self.means.catalog.load_table(identifier(self.name))
+        start = self.reader(table).contents(table)
+        for group in self.plan(table, start).deletes:
+            if self.means.stopping():
+                return
+            self._land(table, merge_deletes(table, group, start, self.reader(table)), start, counted)
+
+    def _land(self, table: Table, change: Change, start: Contents, counted: Counted) -> None:
+        landing = Landing(self.means.catalog, identifier(self.name), self.reader(table))
+        try:
+            landed = landing.land(change, start)
+        except Lost:
+            counted.lost += 1
+            log.info("another compaction was faster", table=self.name)
+        else:
+            counted.commits += 1
+            counted.conflicts += landed.conflicts
+            counted.translated += landed.translated
+
+    def _expire(self, counted: Counted) -> None:
+        table = self.means.catalog.load_table(identifier(self.name))
+        manifests, rules = self.reader(table).manifests, keeping(table.properties)
+        gone = expired(table.metadata, rules, self.means.now_ms())
+        if not gone:
+            return
+        files = only_used_by(gone, table.metadata, manifests, table.io)
+        grave = bury(table, files, self.means.now_ms() + rules.grace_ms)
+        try:
+            Expiry(self.means.catalog).commit(table, gone)
+        except CommitFailedException:
+            delete(table.io, [grave.path])  # the next run looks again
+        else:
+            counted.expired += len(gone)
+
+    def _clear(self, counted: Counted) -> Table:
+        table = self.means.catalog.load_table(identifier(self.name))
+        manifests = self.reader(table).manifests
+        counted.deleted_files = clear(table, self.means.settings, manifests, self.means.now_ms())
+        return table
+
+    def _task(self, table: Table, group: Group, start: Contents) -> Task:
+        place = group.partition
+        assert isinstance(place, Place)
+        files = [start.data[file.path].data_file for file in group.files]
+        deleted = self.reader(table).delete_files.rows(start.deletes, {file.path for file in group.files})
+        return Task(files, deleted, place.spec_id, place.values)
+
+    def _limits(self, table: Table) -> Thresholds:
+        limits = thresholds(table.properties)
+        most = self.means.budget.memory * GROUP_PER_MEMORY
+        return replace(limits, max_file_group_size=min(limits.max_file_group_size, most))
+
+    def _scan_s(self, table: Table, contents: Contents) -> float | None:
+        size = sum(entry.data_file.file_size_in_bytes for entry in contents.data.values())
+        if size > self.means.scan_up_to:
+            return None
+        started = time.monotonic()
+        for _file, _rows in live_rows(table, [OFFSET]):
+            pass
+        return round(time.monotonic() - started, 4)
+
+
+@dataclass
+class Counted:
+    """What a run did; see `Report`."""
+
+    commits: int = 0
+    lost: int = 0
+    conflicts: int = 0
+    translated: int = 0
+    rewritten_bytes: int = 0
+    expired: int = 0
+    deleted_files: int = 0
+
+
+def _batches(groups: Sequence[Group]) -> Iterator[list[Group]]:
+    """Groups that share a commit."""
+    batch: list[Group] = []
+    for group in groups:
+        if batch and sum(there.size for there in batch) + group.size > COMMIT_BYTES:
+            yield batch
+            batch = []
+        batch.append(group)
+    if batch:
+        yield batch

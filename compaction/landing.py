@@ -1,0 +1,145 @@
+"""The commit of a change of files, in this order, again from the top for each lost compare-and-set:
+
+1. look      load the head; every file to be removed must still be live, else another compaction was here: `Lost`
+2. translate deletes that arrived since the work began are said again of the new files
+3. clear     delete files that refer to nothing live any more are removed too
+4. commit    one snapshot of operation ``replace``; positions are not touched, so they stay as the writers set them
+
+A live writer can only make this repeat, never fail: its new rows are in other files, its deletes are translated. Killed
+before 4, or with an outcome that stays unknown, nothing is cleaned up: what no snapshot refers to is an orphan.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from compaction.facts import Place, Reader
+from compaction.translate import translate
+from olist.errors import ServerTrouble
+from olist.lake.contents import Contents
+from olist.lake.files import Writing
+from olist.lake.moves import MOVES, Moves
+from olist.lake.row_delta import Replace
+from olist.lake.table import MOVED
+from olist.lake.trouble import lake_trouble
+
+I64 = npt.NDArray[np.int64]
+
+MOST_CONFLICTS = 50
+
+
+@dataclass(frozen=True)
+class Change:
+    """Files that are removed, files that hold the same live rows or deletes, and where the rows went."""
+
+    removed: Sequence[DataFile]
+    added: Sequence[DataFile]
+    moves: Moves = field(default_factory=lambda: Moves([], {}))
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A commit: how many times the compare-and-set was lost before, and how many deletes had arrived meanwhile."""
+
+    table: Table
+    conflicts: int
+    translated: int
+
+
+class Lost(Exception):  # not an error: another did the work
+    """Another compaction removed one of the files; nothing was committed."""
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Commits changes of files to one table."""
+
+    catalog: SqlCatalog
+    name: tuple[str, ...]
+    reader: Reader
+
+    def land(self, change: Change, start: Contents) -> Landed:
+        """Commit a change that was worked out on the contents `start`.
+
+        Raises:
+            Lost: another compaction was faster; the new files are removed.
+            ServerTrouble: catalog or storage is away, or `MOST_CONFLICTS` commits in a row were lost.
+        """
+        with lake_trouble():
+            table = self.catalog.load_table(self.name)
+            summary = {MOVED: "{}"}
+            if change.moves.to:
+                summary[MOVES] = change.moves.write(table.io, table.location())
+            for conflicts in range(MOST_CONFLICTS):
+                head = self.reader.contents(table)
+                if not head.paths.issuperset(file.file_path for file in change.removed):
+                    _remove(table, [*(file.file_path for file in change.added), *filter(None, [summary.get(MOVES)])])
+                    raise Lost
+                arrived = self._arrived(change, start, head)
+                deletes = write_deletes(table, translate(arrived, change.moves), places(change.added))
+                removed = [*change.removed, *self._dangling(change, head)]
+                try:
+                    self._commit(table, [*change.added, *deletes], removed, summary)
+                except CommitFailedException:
+                    _remove(table, [file.file_path for file in deletes])
+                    table = self.catalog.load_table(self.name)
+                else:
+                    return Landed(table, conflicts, sum(len(rows) for rows in arrived.values()))
+        raise ServerTrouble("lake catalog", f"{'.'.join(self.name)}: {MOST_CONFLICTS} commits in a row lost to writers")
+
+    def _commit(
+        self, table: Table, added: Sequence[DataFile], removed: Sequence[DataFile], summary: dict[str, str]
+    ) -> None:
+        transaction = table.transaction()
+        Replace(transaction, self.reader.manifests, added, removed, summary).commit()
+        transaction.commit_transaction()
+
+    def _arrived(self, change: Change, start: Contents, head: Contents) -> dict[str, I64]:
+        fresh = [path for path in head.deletes if path not in start.deletes]
+        return self.reader.delete_files.rows(fresh, change.moves.to)
+
+    def _dangling(self, change: Change, head: Contents) -> list[DataFile]:
+        """Delete files that refer to no data file which is live after the change."""
+        gone = {file.file_path for file in change.removed}
+        live = head.data.keys() - gone
+        counts = self.reader.delete_files.counts
+        return [
+            entry.data_file
+            for path, entry in head.deletes.items()
+            if path not in gone and live.isdisjoint(counts(path))
+        ]
+
+
+def places(files: Iterable[DataFile]) -> dict[str, Place]:
+    """Where data files lie, by path."""
+    return {file.file_path: Place.of(file) for file in files}
+
+
+def write_deletes(table: Table, rows: Mapping[str, I64], where: Mapping[str, Place]) -> list[DataFile]:
+    """Write the deleted rows of data files, one delete file per lake partition."""
+    by_place: dict[Place, list[str]] = defaultdict(list)
+    for path in rows:
+        by_place[where[path]].append(path)
+    made = []
+    for place, paths in by_place.items():
+        writing = Writing(table, table.schema(), table.specs()[place.spec_id])
+        lengths = [len(rows[path]) for path in paths]
+        names = pa.array(paths, type=pa.string()).take(np.repeat(np.arange(len(paths)), lengths))
+        every = pa.array(np.concatenate([rows[path] for path in paths]))
+        made.append(writing.delete_file(names, every, place.values))
+    return made
+
+
+def _remove(table: Table, paths: Iterable[str]) -> None:
+    for path in paths:
+        table.io.delete(path)

@@ -1,0 +1,76 @@
+"""What a table looked like before and after a run, for people (a table) and for machines (a topic)."""
+
+from __future__ import annotations
+
+import msgspec
+from pyiceberg.table import Table
+from rich.table import Table as Shown
+
+from olist.lake.contents import Contents
+
+
+class Look(msgspec.Struct, frozen=True):
+    """A table at one moment. `scan_s`: seconds to read one column of all live rows, where that was measured."""
+
+    data_files: int
+    delete_files: int
+    bytes: int
+    rows: int
+    delete_rows: int
+    snapshots: int
+    scan_s: float | None = None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One run over one table. `conflicts` are lost compare-and-sets; `translated` deletes that arrived meanwhile."""
+
+    table: str
+    at_ms: int
+    seconds: float
+    before: Look
+    after: Look
+    commits: int = 0
+    lost: int = 0
+    conflicts: int = 0
+    translated: int = 0
+    rewritten_bytes: int = 0
+    expired: int = 0
+    deleted_files: int = 0
+    note: str = ""
+
+
+def look(table: Table, contents: Contents, scan_s: float | None = None) -> Look:
+    """What a table's head holds."""
+    data = [entry.data_file for entry in contents.data.values()]
+    deletes = [entry.data_file for entry in contents.deletes.values()]
+    return Look(
+        data_files=len(data),
+        delete_files=len(deletes),
+        bytes=sum(file.file_size_in_bytes for file in [*data, *deletes]),
+        rows=sum(file.record_count for file in data),
+        delete_rows=sum(file.record_count for file in deletes),
+        snapshots=len(table.metadata.snapshots),
+        scan_s=scan_s,
+    )
+
+
+def shown(reports: list[Report]) -> Shown:
+    """Reports as a table, each cell before -> after."""
+    made = Shown("table", "data files", "delete files", "MB", "delete rows", "snapshots", "scan s", "note", box=None)
+    for report in reports:
+        was, now = report.before, report.after
+        made.add_row(
+            report.table,
+            _change(was.data_files, now.data_files),
+            _change(was.delete_files, now.delete_files),
+            _change(f"{was.bytes / 1e6:.1f}", f"{now.bytes / 1e6:.1f}"),
+            _change(was.delete_rows, now.delete_rows),
+            _change(was.snapshots, now.snapshots),
+            "-" if was.scan_s is None or now.scan_s is None else _change(f"{was.scan_s:.2f}", f"{now.scan_s:.2f}"),
+            report.note,
+        )
+    return made
+
+
+def _change(before: object, after: object) -> str:
+    return str(before) if before == after else f"{before} -> {after}"

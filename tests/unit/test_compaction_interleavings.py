@@ -1,0 +1,185 @@
+"""Random interleavings of two writers, two compactors, expiries and restarts, held to a dict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from compaction.deletes import merge_deletes
+from compaction.expire import audited_of, fold, ranges_of
+from compaction.job import Counted, Job, Means
+from compaction.landing import Change, Landing, Lost
+from compaction.plan import Group
+from compaction.rewrite import Budget, rewrite
+from olist.errors import ServerTrouble
+from olist.lake.catalog import identifier
+from olist.lake.contents import Contents
+from olist.lake.table import LakeTable, Staged
+from olist.positions import Positions
+from tests.lakes import NOTES, PARTITIONS, WHOLE_NOTES, Lake, local_settings, partition_of
+
+Changes = list[tuple[int, int | None]]
+KEYS = range(8)
+writers = st.sampled_from(range(PARTITIONS))
+compactors = st.sampled_from(range(2))
+keys = st.sets(st.sampled_from(KEYS), min_size=1, max_size=6)
+masks = st.integers(1, 255)
+
+
+class Batch:
+    """A batch that a writer has staged and not yet committed."""
+
+    def __init__(self, changes: Changes, frame: pl.DataFrame, to: dict[int, int], staged: Staged) -> None:
+        self.changes, self.frame, self.to, self.staged = changes, frame, to, staged
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Writer n owns topic partition n. What a compactor has worked out lands later, or never."""
+
+    @initialize(contract=st.sampled_from([NOTES, WHOLE_NOTES]), size=st.sampled_from([1, 3000, 1 << 20]))
+    def start(self, contract: object, size: int) -> None:
+        self.folder = TemporaryDirectory()
+        home = Path(self.folder.name)
+        self.lake = Lake(local_settings(home), NOTES if contract is NOTES else WHOLE_NOTES)
+        self.writers: list[LakeTable] = [self.lake.writer([n]) for n in range(PARTITIONS)]
+        self.batches: list[Batch | None] = [None] * PARTITIONS
+        self.lake.properties(min_input_files="2", min_delete_files="2", grace_ms="0", min_file_size_bytes="1000000")
+        with self.lake.catalog.load_table(self.name).transaction() as transaction:
+            transaction.set_properties(
+                {"write.target-file-size-bytes": str(size), "history.expire.min-snapshots-to-keep": "1"}
+            )
+        # Far ahead: every snapshot is old enough to expire, every grave due.
+        means = Means(
+            self.lake.catalog, self.lake.settings, Budget(1 << 28, home), now_ms=lambda: 1 << 42, scan_up_to=0
+        )
+        self.jobs = [Job(means, self.lake.contract) for _ in range(2)]
+        self.worked_out: list[tuple[Change, Contents] | None] = [None, None]
+
+    @property
+    def name(self) -> tuple[str, str]:
+        return identifier(self.lake.contract.table)
+
+    @rule(n=writers, keys=keys, value=st.integers(0, 99))
+    def stage(self, n: int, keys: set[int], value: int) -> None:
+        if self.batches[n] is None:
+            changes: Changes = [
+                (key, None if (key + value) % 4 == 0 else value) for key in keys if partition_of(key) == n
+            ]
+            frame, to = self.lake.changes.frame(changes)
+            self.batches[n] = Batch(changes, frame, {n: to[n]}, self.writers[n].stage(frame))
+
+    @rule(n=writers)
+    def commit(self, n: int) -> None:
+        batch = self.batches[n]
+        if batch is None:
+            return
+        writer = self.writers[n]
+        held = writer.positions or Positions.start("notes", "id", PARTITIONS)
+        try:
+            writer.commit(batch.staged, held, batch.to)
+        except ServerTrouble:
+            self.open(n)
+            writer.commit(writer.stage(batch.frame), held, batch.to)
+        self.lake.learn(batch.changes)
+        self.batches[n] = None
+
+    @rule(n=writers, keys=keys, value=st.integers(0, 99))
+    def write(self, n: int, keys: set[int], value: int) -> None:
+        self.stage(n, keys, value)
+        self.commit(n)
+
+    @rule(keys=keys, value=st.integers(0, 99), some=masks)
+    def write_during_a_rewrite(self, keys: set[int], value: int, some: int) -> None:
+        self.work_out_a_rewrite(0, some)
+        for n in range(PARTITIONS):
+            self.write(n, keys, value)
+        self.land(0)
+
+    @rule(n=writers)
+    def restart_writer(self, n: int) -> None:
+        self.writers[n] = LakeTable(self.lake.catalog, self.lake.contract)
+        self.open(n)
+        if batch := self.batches[n]:
+            batch.staged = self.writers[n].stage(batch.frame)
+
+    def open(self, n: int) -> None:
+        self.writers[n].open()
+        self.writers[n].own(frozenset([n]))
+
+    @rule(n=compactors, some=masks)
+    def work_out_a_rewrite(self, n: int, some: int) -> None:
+        """Of any files, not only of those that a plan would take."""
+        job = self.jobs[n]
+        table = self.lake.catalog.load_table(self.name)
+        start = job.reader(table).contents(table)
+        chosen = [f for i, f in enumerate(job.reader(table).data_facts(start)) if some >> i % 8 & 1]
+        groups = [
+            Group(place, tuple(f for f in chosen if f.partition == place)) for place in {f.partition for f in chosen}
+        ]
+        tasks = [job._task(table, group, start) for group in groups]
+        if tasks:
+            size = job._limits(table).target_file_size
+            done = rewrite(table, tasks, job.sort_by, size, job.means.budget)
+            self.worked_out[n] = Change(done.old, done.new, done.moves), start
+
+    @rule(n=compactors)
+    def work_out_a_merge_of_delete_files(self, n: int) -> None:
+        job = self.jobs[n]
+        table = self.lake.catalog.load_table(self.name)
+        start = job.reader(table).contents(table)
+        for group in job.plan(table, start).deletes[:1]:
+            self.worked_out[n] = merge_deletes(table, group, start, job.reader(table)), start
+
+    @precondition(lambda self: any(self.worked_out))
+    @rule(n=compactors)
+    def land(self, n: int) -> None:
+        if self.worked_out[n] is None:
+            return
+        change, start = self.worked_out[n] or (None, None)
+        assert change is not None
+        assert start is not None
+        self.worked_out[n] = None
+        table = self.lake.catalog.load_table(self.name)
+        try:
+            Landing(self.lake.catalog, self.name, self.jobs[n].reader(table)).land(change, start)
+        except Lost:
+            return
+
+    @rule(n=compactors)
+    def expire_and_delete(self, n: int) -> None:
+        self.jobs[n]._expire(Counted())
+        self.jobs[n]._clear(Counted())
+
+    @rule(n=compactors)
+    def run_a_whole_job(self, n: int) -> None:
+        self.lake.compact(self.jobs[n])
+
+    @invariant()
+    def the_table_holds_the_model(self) -> None:
+        if hasattr(self, "lake"):
+            assert self.lake.held() == self.lake.model
+
+    @invariant()
+    def the_ranges_of_all_commits_follow_each_other(self) -> None:
+        if not hasattr(self, "lake"):
+            return
+        table = self.lake.catalog.load_table(self.name)
+        held = Positions.decode(table.properties.get("olist.positions", '{"topic":"","topic_id":"","next":{}}'))
+        ends = fold(audited_of(table.metadata), map(ranges_of, table.metadata.snapshots))
+        assert ends == {p: end for p, end in held.next.items() if p in ends}
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            self.lake.catalog.close()
+            self.folder.cleanup()
+
+
+Interleavings.TestCase.settings = settings(
+    max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestInterleavings = Interleavings.TestCase
