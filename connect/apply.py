@@ -65,7 +65,7 @@ def validate(worker: Worker, config: Config) -> None:
 
 def bootstrap(settings: Settings, worker: Worker, name: str, was_there: bool, say: Say) -> None:
     """After a first start: rows that were in the shop before have no change in the WAL, so ask for their snapshot."""
-    capture.until_streaming(settings, lambda: raise_if_failed(worker, name))
+    capture.until_streaming(settings, lambda: check(settings, worker, name))
     if was_there:
         return
     if filled := capture.filled_tables(settings, TABLES.values()):
@@ -82,6 +82,17 @@ def raise_if_failed(worker: Worker, name: str) -> None:
     status = worker.status(name)
     if status is not None and status.trace:
         raise failed(status)
+
+
+def check(settings: Settings, worker: Worker, name: str) -> None:
+    """As `raise_if_failed`, for the shop's connector, which may also wait in silence for a slot that is lost.
+
+    Raises:
+        ServerTrouble: with the trace.
+        Stopped: the slot is lost.
+    """
+    raise_if_failed(worker, name)
+    capture.refuse_lost_slot(settings)
 
 
 def _names(contracts: list[Contract]) -> str:

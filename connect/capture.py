@@ -72,6 +72,20 @@ def until_streaming(settings: Settings, check: Check) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
+def refuse_lost_slot(settings: Settings) -> None:
+    """Debezium does not fail on a slot whose WAL is gone: it waits for it, for half an hour, without a word.
+
+    Raises:
+        Stopped: the slot is lost; changes are, too, so there is no going on without reading the tables again.
+    """
+    if any(slot.name == slot_name(settings) and slot.wal_status == "lost" for slot in slots(settings)):
+        raise Stopped(
+            f"slot {slot_name(settings)} is lost: it was not read while more WAL was written than PostgreSQL keeps "
+            "(max_slot_wal_keep_size), so changes are missing",
+            hint="`olist connect delete --drop-slot`, then `olist connect apply` reads the tables anew",
+        )
+
+
 def ask_for_snapshot(settings: Settings, contracts: Iterable[Contract]) -> str:
     """Signal an incremental snapshot; its rows come as ``r`` changes between those of the stream. Returns its id.
 

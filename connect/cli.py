@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from connect import capture, mongodb, postgres
-from connect.apply import apply, bootstrap, raise_if_failed
+from connect.apply import apply, bootstrap, check
 from connect.changes_of import changes
 from connect.committed import text
 from connect.postgres import Config, connector_name, slot_name
@@ -68,6 +68,7 @@ def apply_command(source: str, yes: bool, dry_run: bool) -> None:
         sys.exit(2 if edits else 0)
     if source == "postgres":
         capture.filled_tables(current, TABLES.values())  # before the plugin says it less plainly
+        capture.refuse_lost_slot(current)
     apply(worker, config, click.echo, lambda: yes or click.confirm("apply?", abort=True, err=True))
     if source == "postgres":
         bootstrap(current, worker, config["name"], there is not None, click.echo)
@@ -97,6 +98,7 @@ def status(output: str) -> None:
 def restart(source: str) -> None:
     """Restart a connector and its task, and return when they run."""
     worker, name = _there(source)
+    _refuse_lost_slot(source)
     worker.restart(name)
     until_running(worker, name)
     click.echo(f"{name}: running")
@@ -117,6 +119,7 @@ def pause(source: str) -> None:
 def resume(source: str) -> None:
     """Go on where it stopped."""
     worker, name = _there(source)
+    _refuse_lost_slot(source)
     worker.ask(name, "resume")
     until_running(worker, name)
     click.echo(f"{name}: running")
@@ -166,7 +169,7 @@ def snapshot(tables: tuple[str, ...], within_s: float | None) -> None:
     asked = capture.ask_for_snapshot(current, contracts)
     click.echo(f"asked for an incremental snapshot of {', '.join(tables)} ({asked})")
     if within_s is not None:
-        capture.until_snapshot_done(current, within_s, lambda: raise_if_failed(worker, name), _offsets(worker, name))
+        capture.until_snapshot_done(current, within_s, lambda: check(current, worker, name), _offsets(worker, name))
         click.echo("its rows are on the topics")
 
 
@@ -176,8 +179,13 @@ def wait(within_s: float) -> None:
     """Return when all that is committed in the shop now is on the topics, a running snapshot included."""
     current = settings()
     worker, name = _there("postgres")
-    capture.until_snapshot_done(current, within_s, lambda: raise_if_failed(worker, name), _offsets(worker, name))
+    capture.until_snapshot_done(current, within_s, lambda: check(current, worker, name), _offsets(worker, name))
     click.echo("all that the shop has committed is on the topics")
+
+
+def _refuse_lost_slot(source: str) -> None:
+    if source == "postgres":
+        capture.refuse_lost_slot(settings())
 
 
 def _offsets(worker: Worker, name: str) -> Any:

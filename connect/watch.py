@@ -59,10 +59,18 @@ def until_gone(worker: Worker, name: str) -> None:
 
 
 def failed(status: Status) -> ServerTrouble:
-    """A failed connector's own words."""
+    """A failed connector's own words: the innermost cause, then all of it."""
     return ServerTrouble(
-        "connect", f"{status.name} failed:\n{status.trace.rstrip()}", hint="mend the cause; `olist connect restart`"
+        "connect",
+        f"{status.name} failed: {cause(status.trace)}\n{status.trace.rstrip()}",
+        hint="mend the cause; `olist connect restart`",
     )
+
+
+def cause(trace: str) -> str:
+    """What a Java trace says last of why, without the exceptions that wrap it."""
+    first, *others = [line for line in trace.splitlines() if not line.startswith((" ", "\t"))] or [""]
+    return ([line for line in others if line.startswith("Caused by: ")] or [first])[-1].removeprefix("Caused by: ")
 
 
 def told(status: Status | None) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from connect.apply import apply, bootstrap, raise_if_failed
+from connect.apply import apply, bootstrap, check
 from connect.capture import until_caught_up, until_snapshot_done
 from connect.postgres import Config, connector_name, render, slot_name
 from connect.watch import until_gone, until_idle
@@ -56,16 +56,20 @@ class CapturedShop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.worker.config(self.name) is not None:
-            self.worker.ask(self.name, "stop")
-            until_idle(self.worker, self.name)
-            self.worker.forget_offsets(self.name)
-            self.worker.delete(self.name)
-            until_gone(self.worker, self.name)
-        drop(self.settings, slot_name(self.settings))
+            self.remove_connector()
         server = urlsplit(self.settings.postgres_url)._replace(path="/postgres").geturl()
         name = urlsplit(self.settings.shop_url).path.lstrip("/")
         with psycopg.connect(server, autocommit=True) as beside:
             beside.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+    def remove_connector(self) -> None:
+        """`olist connect delete --drop-slot`."""
+        self.worker.ask(self.name, "stop")
+        until_idle(self.worker, self.name)
+        self.worker.forget_offsets(self.name)
+        self.worker.delete(self.name)
+        until_gone(self.worker, self.name)
+        drop(self.settings, slot_name(self.settings))
 
     def capture(self, **different: str) -> list[str]:
         """`olist connect apply`; returns what it says."""
@@ -78,7 +82,7 @@ class CapturedShop:
 
     def check(self) -> None:
         """Fail when the connector has."""
-        raise_if_failed(self.worker, self.name)
+        check(self.settings, self.worker, self.name)
 
     def wait(self) -> None:
         """Until all that is committed is on the topics."""

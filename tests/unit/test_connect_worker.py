@@ -12,7 +12,7 @@ import pytest
 
 from connect import watch, worker
 from connect.apply import apply
-from connect.watch import until_running
+from connect.watch import cause, until_running
 from connect.worker import Worker
 from olist.errors import BadInput, ServerTrouble
 
@@ -110,6 +110,13 @@ def test_a_failed_task_ends_the_wait_with_its_trace(script: Script, client: Work
     with pytest.raises(ServerTrouble, match="no such role") as raised:
         until_running(client, "shop")
     assert "restart" in raised.value.hint
+
+
+def test_the_innermost_cause_of_a_trace_is_told_first() -> None:
+    trace = "a.Wrapper: failed\n\tat x\nCaused by: b.Inner: no\n\tat y\nCaused by: c.Root: role is missing\n\tat z"
+    assert cause(trace) == "c.Root: role is missing"
+    assert cause("a.Alone: said") == "a.Alone: said"
+    assert cause("") == ""
 
 
 def test_a_wait_that_takes_too_long_says_what_it_last_saw(
