@@ -30,9 +30,15 @@ JARS = {
     "iceberg-connect": (
         "org.apache.iceberg:iceberg-kafka-connect:1.12.0:jar",
         "org.apache.iceberg:iceberg-parquet:1.12.0:jar",
-        "org.apache.hadoop:hadoop-client-api:3.4.2:jar",
-        "org.apache.hadoop:hadoop-client-runtime:3.4.2:jar",
+        "org.apache.hadoop:hadoop-client-api:3.5.0:jar",
+        "org.apache.hadoop:hadoop-client-runtime:3.5.0:jar",
         "org.postgresql:postgresql:42.7.13:jar",
+    ),
+    # No server either: the engine that reads the lake back in tests, and whose rewrite is measured beside ours.
+    "spark": (
+        "org.apache.spark:spark-sql_2.13:4.1.1:jar",
+        "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0:jar",
+        "org.xerial:sqlite-jdbc:3.50.3.0:jar",
     ),
 }
 """Section -> programs made of jars: these and all that they depend on at run time."""
