@@ -16,6 +16,7 @@ import requests
 
 from olist.batches import OFFSET, PARTITION
 from olist.contracts import Contract, Money, Timestamp, Type
+from olist.lake.catalog import identifier, open_catalog
 from olist.settings import Settings
 from sinks.opensearch.mapping import alias_name
 from sinks.postgres.ddl import column_names, listed, table_name
@@ -50,6 +51,14 @@ def postgres(contract: Contract, settings: Settings) -> Rows:
     with psycopg.connect(settings.postgres_url) as connection:
         found = connection.execute(f"SELECT {listed(names)} FROM {table_name(contract)}".encode()).fetchall()
     return plain(contract, (dict(zip(names, row, strict=True)) for row in found))
+
+
+def iceberg(contract: Contract, settings: Settings) -> Rows:
+    """By PyIceberg's scan."""
+    catalog = open_catalog(settings)
+    found = catalog.load_table(identifier(contract.table)).scan().to_arrow().to_pylist()
+    catalog.close()
+    return plain(contract, found)
 
 
 def opensearch(contract: Contract, settings: Settings) -> Rows:

@@ -37,6 +37,7 @@ TARGETS: tuple[Target, ...] = (
     Target("memory", readers.memory, poison={"label": fake.REFUSED}),
     Target("postgres", readers.postgres, poison={"label": "nul \0 inside"}, server="postgres"),
     Target("opensearch", readers.opensearch, poison={"latitude": 90.5}, server="opensearch", transactional=False),
+    Target("iceberg", readers.iceberg, server="s3"),
 )
 
 
