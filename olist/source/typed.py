@@ -17,6 +17,7 @@ from itertools import starmap
 
 import polars as pl
 
+from olist.batches import polars_type
 from olist.contracts import Column, Contract, Float, Integer, Money, Row, Text, Timestamp, Type
 from olist.errors import BadRow
 from olist.source.layout import MEND, Layout
@@ -27,18 +28,8 @@ SHOWN_CHARS = 60
 
 
 def frame_type(kind: Type) -> pl.DataType:
-    """What a frame holds a contract's type as."""
-    match kind:
-        case Text():
-            return pl.String()
-        case Integer(bits=bits):
-            return pl.Int32() if bits == 32 else pl.Int64()
-        case Float():
-            return pl.Float64()
-        case Money(precision=precision, scale=scale):
-            return pl.Decimal(precision, scale)
-        case Timestamp():
-            return pl.Int64()
+    """What a frame holds a contract's type as: what a batch does, and a timestamp as the wire's microseconds."""
+    return pl.Int64() if isinstance(kind, Timestamp) else polars_type(kind)
 
 
 def frame_schema(contract: Contract) -> dict[str, pl.DataType]:

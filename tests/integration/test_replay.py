@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +30,7 @@ from producers.replay import Progress, Run, check_ends, make_plan, origin_of
 from producers.resume import PARTITION, placed
 from producers.sending import Sender
 from producers.sequence import TABLE, TABLE_NAMES, sequence
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -104,12 +104,6 @@ def stored_count(settings: Settings) -> int:
 
 def topic_names(settings: Settings) -> list[str]:
     return [contract.topic(settings.topic_prefix) for contract in TABLES.values()]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
 
 
 def stored(settings: Settings) -> Topics:
@@ -188,7 +182,7 @@ def test_kill_9_at_random_moments_loses_and_doubles_nothing(settings: Settings, 
     ensure_topics(settings, TABLES.values())
     for moment in moments:
         with started(settings, data, "--rate", "8000") as process:
-            wait_until(lambda moment=moment: stored_count(settings) >= moment)  # type: ignore[misc]
+            wait_until(lambda moment=moment: stored_count(settings) >= moment, "the next kill")  # type: ignore[misc]
             process.kill()
         assert process.returncode == -signal.SIGKILL
         assert stored_count(settings) < total
@@ -200,7 +194,7 @@ def test_kill_9_at_random_moments_loses_and_doubles_nothing(settings: Settings, 
 def test_a_stop_is_orderly_and_says_how_to_go_on(settings: Settings, data: Path, dataset: Dataset) -> None:
     ensure_topics(settings, TABLES.values())
     with started(settings, data, "--rate", "4000") as process:
-        wait_until(lambda: stored_count(settings) >= 500)
+        wait_until(lambda: stored_count(settings) >= 500, "the stream to flow")
         process.send_signal(signal.SIGTERM)
         said, _errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 128 + signal.SIGTERM
@@ -222,7 +216,7 @@ def test_a_broker_killed_under_a_replay_costs_time_and_nothing_else(
 ) -> None:
     ensure_topics(settings, TABLES.values())
     with started(settings, data, "--rate", "8000") as process:
-        wait_until(lambda: stored_count(settings) >= 3000)
+        wait_until(lambda: stored_count(settings) >= 3000, "the stream to flow")
         stack.kill("kafka")
         stack.start("kafka")
         _said, errors = process.communicate(timeout=DEADLINE_S)

@@ -141,6 +141,7 @@ def test_dropping_what_is_not_there_is_fine(bench: Bench, parcels: Contract) -> 
     table.drop()
     table.close()
     table.close()
+    assert table.open() is None
 
 
 def test_a_process_that_outlived_a_drop_is_refused(bench: Bench, parcels: Contract) -> None:

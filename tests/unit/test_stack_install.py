@@ -94,7 +94,9 @@ def test_offline_names_what_the_cache_lacks(tmp_path: Path) -> None:
 def test_offline_needs_nothing_once_the_cache_is_filled(tmp_path: Path) -> None:
     with repository(lambda handler: send(handler, BODY, len(BODY))) as repositories:
         Installer(tmp_path, repositories=repositories).install([JAR])
-    Installer(tmp_path, offline=True).install([JAR])
+    offline = Installer(tmp_path, offline=True)
+    offline.install([JAR])
+    assert offline.path(JAR).read_bytes() == BODY
 
 
 def test_a_disk_with_too_little_room_is_refused_before_the_download(tmp_path: Path) -> None:

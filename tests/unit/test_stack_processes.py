@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -24,15 +23,13 @@ from olist.stack.processes import last_lines, spawn, stop
 from olist.stack.server import Launch
 from olist.stack.servers import servers
 from olist.stack.unprivileged import NOBODY, reachable_folder
+from tests.waiting import wait_until
 
 FOREVER = (sys.executable, "-c", "import signal; print('here', flush=True); signal.pause()")
 
 
 def wait_until_it_says(line: str, log: Path) -> None:
-    deadline = time.monotonic() + 20
-    while last_lines(log, 1) != [line]:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: last_lines(log, 1) == [line], f"{log.name} to say {line}")
 
 
 @pytest.mark.parametrize("guard", ["prctl", "pipe"])
