@@ -14,7 +14,7 @@ class Throughput:
     since_s: float
     records: int = 0
 
-    def take(self, records: int, now_s: float) -> dict[str, float] | None:
+    def take(self, records: int, now_s: float) -> dict[str, int] | None:
         """Count; return the line's fields when it is time for one and something was written."""
         self.records += records
         if now_s - self.since_s < EVERY_S or not self.records:
