@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from threading import Event
 
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +28,7 @@ def command() -> None:
     \b
     olist sink run iceberg                     until stopped (SIGTERM finishes the batch in hand)
     olist sink run postgres --tables orders    one table only
+    olist sink status                          offsets behind the topics' ends
     olist sink rebuild opensearch              what a rebuild would remove; --yes does it
     """
 
@@ -63,37 +65,44 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
 @click.option("--yes", is_flag=True, help="Do it; without this it only shows what would be removed.")
 def rebuild(target: str, tables: str, yes: bool) -> None:
     """Empty a target's tables so that the sink reads their topics from the beginning. Stop its sinks first."""
+    from sinks.check.held import read_positions
     from sinks.targets import factory
 
     current = settings()
     for contract in contracts_for(target, tables):
-        table = factory(target)(contract, current)
         if yes:
+            table = factory(target)(contract, current)
             table.drop()
+            table.close()
             click.echo(f"removed {target} table {contract.table}")
         else:
-            held = table.open()
-            told = f"at {sum(held.next.values())} records read" if held else "never written"
+            held = read_positions(target, contract, current)
+            told = f"stands at offsets {held.next}" if held else "never written"
             click.echo(f"would remove {target} table {contract.table} ({told})")
-        table.close()
     click.echo(f"now: `olist sink run {target}`" if yes else "nothing was removed; --yes does it")
 
 
 @command.command("status")
 @tables_option
-def status(tables: str) -> None:
-    """Where each target stands: offsets behind the end of its topic, per table."""
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print it.")
+def status(tables: str, output: str) -> None:
+    """Where each target stands: offsets behind the end of its topic, per table. Looking changes nothing."""
     from olist.topics.admin import admin_client, topic_states
     from sinks.lag import lag
 
     current = settings()
     contracts = contracts_for(None, tables)
     states = topic_states(admin_client(current.kafka_bootstrap), [c.topic(current.topic_prefix) for c in contracts])
+    behind = {
+        contract.table: {t: lag(t, contract, current, states[contract.topic(current.topic_prefix)]) for t in TARGETS}
+        for contract in contracts
+    }
+    if output == "json":
+        click.echo(msgspec.json.encode(behind))
+        return
     shown = Table("table", *TARGETS, box=None)
-    for contract in contracts:
-        state = states[contract.topic(current.topic_prefix)]
-        behind = [lag(target, contract, current, state) for target in TARGETS]
-        shown.add_row(contract.table, *("-" if b is None else str(b) for b in behind))
+    for table, lags in behind.items():
+        shown.add_row(table, *("-" if lags[t] is None else f"{lags[t]:,}" for t in TARGETS))
     Console().print(shown)
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from olist.contracts import Contract
 from olist.positions import TopicState
 from olist.settings import Settings
-from sinks.targets import factory
+from sinks.check.held import read_positions
 
 
 def lag(target: str, contract: Contract, settings: Settings, state: TopicState) -> int | None:
     """Offsets between the target's positions and the topic's end; None for a target the contract does not name.
 
     Offsets have holes (transaction markers, compaction), so this is an upper bound of the changes still to come.
+    Looking creates and changes nothing.
+
+    Raises:
+        ServerTrouble: the target does not answer.
     """
     if target not in contract.targets:
         return None
-    table = factory(target)(contract, settings)
-    try:
-        held = table.open()
-    finally:
-        table.close()
+    held = read_positions(target, contract, settings)
     return sum(end - max(held.next.get(p, 0) if held else 0, state.first[p]) for p, end in state.end.items())
