@@ -1,24 +1,27 @@
 """Many records to one columnar `Batch`: what every sink takes.
 
-Decoding goes record by record through the contract's struct (strict, 0.9 us for 700 bytes), everything after it by
-column. A record that fails is told apart from its neighbours and travels beside the frame to the dead letters.
+Decoding goes through the contract's struct (strict, 1.2 us for 700 bytes) in a loop that stays in C, everything after
+it by column. A record that fails is told apart from its neighbours and travels beside the frame to the dead letters.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import polars as pl
 import pyarrow as pa
 
-from olist.changes import UNAVAILABLE, Codec, codec
-from olist.contracts import Column, Contract, Float, Integer, Money, Text, Timestamp, Type
+from olist.changes import TOMBSTONE, UNAVAILABLE, Codec, Image, codec
+from olist.contracts import Column, Contract, Float, Integer, Money, Row, Text, Timestamp, Type
 from olist.errors import BadRecord
+
+T = TypeVar("T")
 
 # What a sink knows of a change beside its row. Not `_partition`: Iceberg's engines reserve that name for themselves.
 OP, PARTITION, OFFSET, COMMITTED_AT = "_op", "_kafka_partition", "_kafka_offset", "_committed_at"
@@ -104,9 +107,8 @@ def frame_schema(contract: Contract) -> dict[str, pl.DataType]:
 def decode_batch(contract: Contract, topic: str, records: Sequence[Record]) -> Batch:
     """Decode records of one topic into columns. Records that fail are in `rejected`; nothing is raised for them."""
     decoded = _Decoded(contract, topic)
-    for record in records:
-        decoded.take(record)
-    return decoded.batch(records)
+    decoded.take(records)
+    return decoded.batch()
 
 
 class _Decoded:
@@ -116,32 +118,30 @@ class _Decoded:
         self.contract, self.topic = contract, topic
         self.codec: Codec = codec(contract)
         self.deleted = contract.row(*[None] * len(contract.columns))  # stands for the row of a delete
-        self.records: list[Record] = []
+        self.records: Sequence[Record] = ()
         self.keys: list[Any] = []
-        self.rows: list[Any] = []
-        self.ops: list[str] = []
-        self.committed: list[int] = []
+        self.images: list[Any] = []
         self.rejected: list[Rejected] = []
         self.unknown: Counter[str] = Counter()
+        self.next: dict[int, int] = {}
 
-    def take(self, record: Record) -> None:
-        """Decode one record; the fast path has no branch that a good record does not need."""
-        value = record.value()
-        try:
-            key = self.codec.key.decode(record.key() or b"")
-            if value is None:
-                return self._append(record, key, self.deleted, "d", 0)
-            image = self.codec.image.decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return self._take_slowly(record)
-        if image.op == "d":
-            return self._append(record, key, self.deleted, "d", image.source.committed_us())
-        if image.after is None or image.op in ("t", "m"):
-            return self._reject(record, f"op {image.op} without an after-image is not a change of a row")
-        return self._append(record, key, image.after, image.op, image.source.committed_us())
+    def take(self, records: Sequence[Record]) -> None:
+        """Decode records, all at once; those that the strict decoders refuse, or that are no rows, one by one."""
+        values = (record.value() for record in records)
+        keys = _each(self.codec.key.decode, (record.key() or b"" for record in records))
+        images = _each(self.codec.image.decode, (TOMBSTONE if value is None else value for value in values))
+        odd = [at for at, image in enumerate(images) if image is None or not _is_of_a_row(image)]
+        odd += [at for at, key in enumerate(keys) if key is None]
+        for at in sorted(set(odd)):
+            keys[at], images[at] = self._decode_slowly(records[at])
+        self.next = _next(records)
+        if odd:
+            good = [at for at, image in enumerate(images) if image is not None]
+            records, keys, images = [records[at] for at in good], [keys[at] for at in good], [images[at] for at in good]
+        self.records, self.keys, self.images = records, keys, images
 
-    def _take_slowly(self, record: Record) -> None:
-        """A record that the strict decoder refused: fields the contract does not know, or truly bad."""
+    def _decode_slowly(self, record: Record) -> tuple[Any, Image[Row] | None]:
+        """Key and image of a record with fields that the contract does not know; no image for one that is truly bad."""
         key, value = record.key(), record.value()
         if key is None:
             return self._reject(record, "the record has no key")
@@ -150,36 +150,29 @@ class _Decoded:
             image, unknown = self.codec.decode_known(value or b"")
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return self._reject(record, str(error))
-        self.unknown.update(unknown)
-        if image.op == "d":
-            return self._append(record, known_key, self.deleted, "d", image.source.committed_us())
-        if image.after is None:
+        if not _is_of_a_row(image):
             return self._reject(record, f"op {image.op} without an after-image is not a change of a row")
-        return self._append(record, known_key, image.after, image.op, image.source.committed_us())
+        self.unknown.update(unknown)
+        return known_key, image
 
-    def _append(self, record: Record, key: Any, row: Any, op: str, committed: int) -> None:
-        self.records.append(record)
-        self.keys.append(key)
-        self.rows.append(row)
-        self.ops.append(op)
-        self.committed.append(committed)
-
-    def _reject(self, record: Record, reason: str) -> None:
+    def _reject(self, record: Record, reason: str) -> tuple[None, None]:
         self.rejected.append(Rejected(record, BadRecord(self.topic, record.partition(), record.offset(), reason)))
+        return None, None
 
-    def batch(self, records: Sequence[Record]) -> Batch:
+    def batch(self) -> Batch:
         """The columns, less the rows that a column refuses."""
         bad: dict[int, str] = {}
-        columns = [self._column(column, bad) for column in self.contract.columns]
+        rows = [self.deleted if image.op == "d" else image.after for image in self.images]
+        columns = [self._column(column, rows, bad) for column in self.contract.columns]
         frame = pl.DataFrame([*columns, *self._meta()])
         if bad:
             for row, reason in bad.items():
                 self._reject(self.records[row], reason)
             frame = frame.filter(~pl.int_range(pl.len()).is_in(list(bad)))
-        return Batch(self.contract, self.topic, frame, _next(records), tuple(self.rejected), dict(self.unknown))
+        return Batch(self.contract, self.topic, frame, self.next, tuple(self.rejected), dict(self.unknown))
 
-    def _column(self, column: Column, bad: dict[int, str]) -> pl.Series:
-        values = [getattr(row, column.name) for row in self.rows]
+    def _column(self, column: Column, rows: Iterable[Row], bad: dict[int, str]) -> pl.Series:
+        values = list(map(attrgetter(column.name), rows))
         if column.name in self.contract.key:
             values = self._key_values(column.name, values, bad)
         if isinstance(column.type, Money):
@@ -191,18 +184,37 @@ class _Decoded:
         return series
 
     def _key_values(self, name: str, of_rows: list[Any], bad: dict[int, str]) -> list[Any]:
-        of_keys = [getattr(key, name) for key in self.keys]
+        of_keys = list(map(attrgetter(name), self.keys))
         if of_rows != of_keys:
-            for i, (row, k, r) in enumerate(zip(self.rows, of_keys, of_rows, strict=True)):
-                if row is not self.deleted and k != r:
+            for i, (k, r) in enumerate(zip(of_keys, of_rows, strict=True)):
+                if k != r and r is not None:  # None: the row of a delete
                     bad[i] = f"{name} is {k!r} in the key, {r!r} in the row"
         return of_keys
 
     def _meta(self) -> Iterable[pl.Series]:
-        yield pl.Series(OP, self.ops, dtype=pl.String)
+        yield pl.Series(OP, [image.op for image in self.images], dtype=pl.String)
         yield pl.Series(PARTITION, [r.partition() for r in self.records], dtype=pl.Int32)
         yield pl.Series(OFFSET, [r.offset() for r in self.records], dtype=pl.Int64)
-        yield pl.Series(COMMITTED_AT, self.committed, dtype=pl.Int64).cast(pl.Datetime("us"))
+        committed = [image.source.committed_us() for image in self.images]
+        yield pl.Series(COMMITTED_AT, committed, dtype=pl.Int64).cast(pl.Datetime("us"))
+
+
+def _each(decode: Callable[[bytes], T], texts: Iterator[bytes]) -> list[T | None]:
+    """What each text decodes to, None where it does not. A failure ends neither the list nor the loop in C."""
+    decoded: list[T | None] = []
+    going_on = map(decode, texts)
+    while True:
+        try:
+            decoded.extend(going_on)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            decoded.append(None)
+        else:
+            return decoded
+
+
+def _is_of_a_row(image: Image[Row]) -> bool:
+    """Whether it is a change of one row: a delete, or anything else with an after-image."""
+    return image.op == "d" or (image.after is not None and image.op not in ("t", "m"))
 
 
 def _decimals(column: Column, kind: Money, values: list[Decimal | None], bad: dict[int, str]) -> pl.Series:

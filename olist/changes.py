@@ -20,6 +20,9 @@ Op = Literal["c", "u", "r", "d"]
 # What Debezium writes for a TOASTed text that an update did not touch, under default replica identity.
 UNAVAILABLE = "__debezium_unavailable_value"
 
+# A lone tombstone read as an envelope: a delete of which nothing but the key is known.
+TOMBSTONE = b'{"op":"d","source":{"ts_ms":0}}'
+
 R = TypeVar("R")
 
 

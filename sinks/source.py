@@ -108,11 +108,12 @@ class Source:
 def _sorted_out(messages: Sequence[Message]) -> Polled:
     polled = Polled()
     for message in messages:
-        error, topic, partition, offset = message.error(), message.topic(), message.partition(), message.offset()
-        assert topic is not None and partition is not None and offset is not None  # noqa: PT018 - a consumed one has all
-        if error is None:
-            polled.records[topic].append(cast(Consumed, message))
+        error = message.error()
+        if error is None:  # nearly always: a consumed message has a topic, and no more is asked of it here
+            polled.records[cast(str, message.topic())].append(cast(Consumed, message))
         elif error.code() == KafkaError._PARTITION_EOF:
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            assert topic is not None and partition is not None and offset is not None  # noqa: PT018 - an end has all
             polled.ends[topic][partition] = offset
         else:
             _judge(error, message)
