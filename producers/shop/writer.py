@@ -52,23 +52,28 @@ class Writer:
             self._connection.execute("delete from replay_progress")
 
     def write(self, transactions: Iterable[Transaction]) -> None:
-        """Write and wait until every commit was answered.
+        """See `write`."""
+        write(self._connection, transactions)
 
-        Raises:
-            Stopped: the database refused one; it and those after it are not written.
-            psycopg.OperationalError: the connection is gone; ask `done` on another.
-        """
-        try:
-            with self._connection.pipeline() as pipeline, self._connection.cursor() as cursor:
-                for transaction in transactions:
-                    for statement, values in transaction.statements:
-                        cursor.execute(statement.encode(), values, prepare=True)
-                    cursor.execute(ADVANCE, (str(transaction.before), str(transaction.after)), prepare=True)
-                    pipeline.sync()
-        except psycopg.OperationalError:
-            raise
-        except psycopg.Error as error:
-            raise _refused(error) from error
+
+def write(connection: psycopg.Connection, transactions: Iterable[Transaction]) -> None:
+    """Write on a connection in autocommit mode, and wait until every commit was answered.
+
+    Raises:
+        Stopped: the database refused one; it and those after it are not written.
+        psycopg.OperationalError: the connection is gone; ask `Writer.done` on another.
+    """
+    try:
+        with connection.pipeline() as pipeline, connection.cursor() as cursor:
+            for transaction in transactions:
+                for statement, values in transaction.statements:
+                    cursor.execute(statement.encode(), values, prepare=True)
+                cursor.execute(ADVANCE, (str(transaction.before), str(transaction.after)), prepare=True)
+                pipeline.sync()
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        raise _refused(error) from error
 
 
 def _refused(error: psycopg.Error) -> Stopped:
