@@ -45,6 +45,12 @@ def chosen_tables(_context: click.Context, _option: click.Parameter, value: str 
     default="kafka",
     help="straight onto the topics, or into the shop's database, from where Debezium brings them there",
 )
+@click.option(
+    "--reviews",
+    type=click.Choice(["postgres", "mongodb"]),
+    default="postgres",
+    help="where the shop keeps its reviews (with --to postgres)",
+)
 @click.option("--speed", type=click.FloatRange(0, min_open=True), help="event seconds per second, as 3600")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="changes per second at most")
 @click.option("--limit", type=click.IntRange(1), help="end after this many changes; the next run goes on after them")
@@ -56,6 +62,7 @@ def chosen_tables(_context: click.Context, _option: click.Parameter, value: str 
 def replay(
     data: Path | None,
     road: str,
+    reviews: str,
     speed: float | None,
     rate: float | None,
     limit: int | None,
@@ -80,7 +87,8 @@ def replay(
         from producers.shop.command import send_to_shop
 
         refuse_some_tables(tables)
-        _end(send_to_shop(current, dataset, limit, pace, from_start=from_start, ask=not yes), output)
+        done = send_to_shop(current, dataset, limit, pace, reviews=reviews, from_start=from_start, ask=not yes)
+        _end(done, output)
         return
     if from_start:
         topics = [contract.topic(current.topic_prefix) for contract in tables]

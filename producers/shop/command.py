@@ -12,6 +12,7 @@ from olist.source import Dataset
 from producers.display import event_time, shown
 from producers.pace import Pace
 from producers.replay import Progress
+from producers.shop.documents import Collection
 from producers.shop.migrate import migrate
 from producers.shop.replay import Run, empty, make_plan
 from producers.stopping import stop_signals
@@ -19,16 +20,17 @@ from producers.summary import Summary
 
 
 def send_to_shop(
-    current: Settings, dataset: Dataset, limit: int | None, pace: Pace, *, from_start: bool, ask: bool
+    current: Settings, dataset: Dataset, limit: int | None, pace: Pace, *, reviews: str, from_start: bool, ask: bool
 ) -> Summary:
     """Write what the shop's database does not hold yet."""
+    elsewhere = Collection(current) if reviews == "mongodb" else None
     if from_start:
         if ask:
             click.confirm("delete every row of the shop's database?", abort=True, err=True)
         empty(current)
     plan = make_plan(dataset, current, limit)
     progress = Progress(total=plan.changes.height)
-    run = Run(current, plan, pace, progress)
+    run = Run(current, plan, pace, progress, reviews=elsewhere)
     started_s, started_cpu_s = time.monotonic(), time.process_time()
     with stop_signals(progress, "the shop's last commits"), shown(progress, Console(stderr=True)):
         run.go()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -18,13 +18,14 @@ from olist.errors import ServerTrouble, Stopped
 from olist.settings import Settings
 from olist.shop import connect
 from olist.source import Dataset
-from olist.tables import TABLES
+from olist.tables import ORDER_REVIEWS, TABLES
 from producers.life import EVENT_US
 from producers.pace import Pace
 from producers.replay import Progress
 from producers.sequence import SEQ, VERSION, sequence
+from producers.shop.documents import Documents, documents
 from producers.shop.migrate import migrate
-from producers.shop.statements import delete_all
+from producers.shop.statements import delete_all, insert, update
 from producers.shop.transactions import Transaction, slices, transactions
 from producers.shop.writer import Writer
 
@@ -89,6 +90,7 @@ class Run:
     pace: Pace
     progress: Progress
     clock: Callable[[], float] = time.monotonic
+    reviews: Documents | None = None  # where reviews go instead of their table
     sent: int = 0
     _last_good: float = field(default_factory=time.monotonic)
 
@@ -120,15 +122,26 @@ class Run:
             if self.progress.stopped_by is not None:
                 return
 
+    def _write(self, writer: Writer, due: list[Transaction]) -> None:
+        """Documents first: the progress in the shop must never be ahead of them."""
+        if self.reviews is None:
+            return writer.write(due)
+        seq = pl.col(SEQ)
+        changes = self.plan.changes.filter(seq > due[0].before, seq <= due[-1].after)
+        if found := documents(self.plan.dataset.frames, changes, ORDER_REVIEWS):
+            self.reviews.write(found)
+        elsewhere = {insert(ORDER_REVIEWS), update(ORDER_REVIEWS)}
+        return writer.write(replace(t, statements=[s for s in t.statements if s[0] not in elsewhere]) for t in due)
+
     def _write_as_due(self, writer: Writer, ready: list[Transaction], started: float) -> None:
         event_us = self.plan.changes[EVENT_US].to_numpy()
-        ends = self.sent + np.cumsum([len(transaction.statements) for transaction in ready])
+        ends = np.array([transaction.after for transaction in ready]) - self.plan.done
         at = 0
         while at < len(ready) and self.progress.stopped_by is None:
             elapsed = self.clock() - started
             due = int(np.searchsorted(ends, self.pace.due(event_us, elapsed), side="right"))
             if due > at:
-                writer.write(ready[at:due])
+                self._write(writer, ready[at:due])
                 self._report(int(ends[due - 1]), int(event_us[ends[due - 1] - 1]))
                 at = due
             else:

@@ -5,10 +5,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from olist.errors import BadInput
+from olist.settings import Settings
 from olist.source import Dataset, load
 from olist.source.columns import ColumnNames
-from olist.tables import ORDER_ITEMS, ORDERS, TABLES
+from olist.tables import ORDER_ITEMS, ORDER_REVIEWS, ORDERS, TABLES
 from producers.sequence import SEQ, TX, sequence
+from producers.shop.documents import Collection, documents
 from producers.shop.statements import insert, update, update_order
 from producers.shop.transactions import slices, transactions
 from tests.unit.producers_dataset import files, small_shop, write_folder
@@ -79,3 +82,18 @@ def test_every_table_has_its_statements() -> None:
     for contract in TABLES.values():
         assert contract.table in insert(contract)
         assert contract.table in update(contract)
+
+
+def test_a_review_is_one_document_under_its_key_each_time_it_changes(dataset: Dataset) -> None:
+    made = documents(dataset.frames, sequence(dataset.frames), ORDER_REVIEWS)
+    names = ColumnNames(ORDER_REVIEWS)
+    of_one = [one for one in made if one["_id"] == {names.review_id: "r0", names.order_id: "o0"}]
+    assert [one[names.review_comment_title] for one in of_one] == [None, "10"]
+    assert [set(one) - {"_id"} for one in of_one] == [{column.name for column in ORDER_REVIEWS.columns}] * 2
+    assert all(isinstance(one[names.review_creation_date], int) for one in made)
+
+
+def test_documents_are_asked_for_only_with_an_address() -> None:
+    with pytest.raises(BadInput, match="needs to know where") as raised:
+        Collection(Settings(mongodb=None))
+    assert "OLIST_MONGODB" in raised.value.hint
