@@ -154,7 +154,7 @@ class Expiry:
         main = metadata.snapshot_by_name("main")
         trunk = [s for s in _ancestors(metadata, main.snapshot_id if main else None) if s.snapshot_id in set(ids)]
         audited = fold(audited_of(metadata), [ranges_of(snapshot) for snapshot in reversed(trunk)])
-        committed = self.catalog.commit_table(
+        self.catalog.commit_table(
             table,
             (AssertTableUUID(uuid=metadata.table_uuid), _NothingPointsAt(snapshot_ids=ids)),  # type: ignore[arg-type]
             (
@@ -162,10 +162,3 @@ class Expiry:
                 SetPropertiesUpdate(updates={AUDITED: msgspec.json.encode(audited).decode()}),
             ),
         )
-        # A table commits through PyIceberg's transactions otherwise, which do this.
-        for path in _log(metadata) - _log(committed.metadata):
-            table.io.delete(path)
-
-
-def _log(metadata: TableMetadata) -> set[str]:
-    return {entry.metadata_file for entry in metadata.metadata_log}

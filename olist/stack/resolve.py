@@ -38,6 +38,9 @@ JARS = {
     "spark": (
         "org.apache.spark:spark-sql_2.13:4.1.1:jar",
         "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0:jar",
+        # Not Spark's own 3.4.2: that asks Java for `Subject.getSubject`, which Java 24 and later refuse.
+        "org.apache.hadoop:hadoop-client-api:3.5.0:jar",
+        "org.apache.hadoop:hadoop-client-runtime:3.5.0:jar",
         "org.xerial:sqlite-jdbc:3.50.3.0:jar",
     ),
 }
