@@ -40,6 +40,12 @@ def shop_settings(settings: Settings, name: str, **others: Any) -> Settings:
     return settings.model_copy(update={"shop": url, "topic_prefix": f"{name}.public", **others})
 
 
+def administrators_url(settings: Settings) -> str:
+    """The shop's server as its superuser, whom it trusts."""
+    url = urlsplit(settings.shop_url)
+    return f"postgresql://postgres@{url.hostname}:{url.port}/postgres"
+
+
 class CapturedShop:
     """Migrated when made; captured once `capture` was called. Leaving removes connector, slot and database."""
 
@@ -57,9 +63,9 @@ class CapturedShop:
     ) -> None:
         if self.worker.config(self.name) is not None:
             self.remove_connector()
-        server = urlsplit(self.settings.postgres_url)._replace(path="/postgres").geturl()
         name = urlsplit(self.settings.shop_url).path.lstrip("/")
-        with psycopg.connect(server, autocommit=True) as beside:
+        # Not as the shop's user: an autovacuum that is under way is the administrator's to end.
+        with psycopg.connect(administrators_url(self.settings), autocommit=True) as beside:
             beside.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
     def remove_connector(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 import pytest
@@ -21,6 +21,8 @@ from producers.replay import Run as DirectRun
 from producers.replay import make_plan as direct_plan
 from producers.sending import Sender
 from producers.sequence import sequence
+from producers.shop.replay import Run as ShopRun
+from producers.shop.replay import make_plan
 from tests.shops import CapturedShop, batch, contracts, histories, latest, records, shop_settings, source_rows
 
 pytestmark = pytest.mark.integration
@@ -274,3 +276,28 @@ def test_a_column_that_the_contract_does_not_know_is_counted_and_nothing_stops(c
         assert dict(found.unknown) == {"sales_channel": 2}
         assert not found.rejected
         assert latest(shop.settings, ORDERS)[ORDER.order_id].to_list() == ["a1", "a2"]
+
+
+class Shelf:
+    """Documents by id, in memory."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, dict[str, object]] = {}
+
+    def write(self, documents: Sequence[dict[str, object]]) -> None:
+        self.held |= {repr(one["_id"]): dict(one) for one in documents}
+
+
+def test_reviews_that_live_elsewhere_are_whole_there_and_not_in_the_shop(
+    connect_stack: Stack, dataset: Dataset
+) -> None:
+    shelf = Shelf()
+    with CapturedShop(shop_settings(connect_stack.settings, "elsewhere")) as shop:
+        for limit in (1500, None):
+            plan = make_plan(dataset, shop.settings, limit)
+            ShopRun(shop.settings, plan, Pace(), Progress(total=plan.changes.height), reviews=shelf).go()
+        assert source_rows(shop, ORDER_REVIEWS).height == 0
+        assert source_rows(shop, ORDERS).height == ORDERS_MADE
+    rows = [{name: one[name] for name in dataset.frames[ORDER_REVIEWS.table].columns} for one in shelf.held.values()]
+    found = pl.DataFrame(rows, schema=dataset.frames[ORDER_REVIEWS.table].schema)
+    assert found.sort(ORDER_REVIEWS.key).equals(dataset.frames[ORDER_REVIEWS.table].sort(ORDER_REVIEWS.key))

@@ -25,7 +25,7 @@ from olist.stack.processes import spawn, stop
 from olist.stack.servers.postgres import Postgres
 from olist.stack.slots import Slot, slots
 from olist.tables import CUSTOMERS
-from tests.shops import CapturedShop, contracts, latest, shop_settings, source_rows
+from tests.shops import CapturedShop, administrators_url, contracts, latest, shop_settings, source_rows
 
 pytestmark = pytest.mark.integration
 
@@ -39,8 +39,7 @@ def shop(connect_stack: Stack) -> Iterator[CapturedShop]:
 
 
 def administrator(settings: Settings) -> psycopg.Connection:
-    url = urlsplit(settings.postgres_url)
-    return psycopg.connect(f"postgresql://postgres@{url.hostname}:{url.port}/postgres", autocommit=True)
+    return psycopg.connect(administrators_url(settings), autocommit=True)
 
 
 @contextmanager
