@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 import polars as pl
 import psycopg
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from psycopg import sql
 
 from connect.apply import apply, bootstrap, check
@@ -18,14 +20,14 @@ from connect.watch import until_gone, until_idle
 from connect.worker import Worker
 from olist.batches import META, OP, Batch, decode_batch, frame_schema
 from olist.contracts import Contract
-from olist.errors import Stopped
 from olist.settings import Settings
 from olist.shop import connect
 from olist.source import Dataset
 from olist.stack.slots import drop
 from olist.tables import TABLES
-from olist.topics.admin import admin_client, topic_state
-from olist.topics.reading import Consumed, read
+from olist.topics.admin import admin_client, topic_states
+from olist.topics.reading import Consumed
+from olist.topics.survey import Broker
 from producers.pace import Pace
 from producers.replay import Progress
 from producers.shop.migrate import migrate
@@ -116,33 +118,81 @@ class CapturedShop:
         return run.sent
 
 
+def records_of_all(settings: Settings, wanted: Iterable[Contract]) -> dict[str, list[Consumed]]:
+    """All records of some contracts' topics by table, read_committed, in offset order within each partition.
+
+    One consumer for all: to begin to read costs more than what a test has written.
+    """
+    there = set(Broker(settings).names())
+    tables = {c.topic(settings.topic_prefix): c.table for c in wanted}
+    states = topic_states(admin_client(settings.kafka_bootstrap), [topic for topic in tables if topic in there])
+    found: dict[str, list[Consumed]] = {table: [] for table in tables.values()}
+    left = {(s.topic, p) for s in states.values() for p, end in s.end.items() if end > s.first[p]}
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "group.id": "tests",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    consumer.assign([TopicPartition(topic, p, states[topic].first[p]) for topic, p in left])
+    deadline = time.monotonic() + WITHIN_S
+    while left:
+        assert time.monotonic() < deadline, f"not read to the end: {left}"
+        for message in consumer.consume(10_000, 0.05):
+            if message.error() is None:
+                found[tables[str(message.topic())]].append(cast(Consumed, message))
+            elif message.error().code() == KafkaError._PARTITION_EOF:  # type: ignore[union-attr]
+                left.discard((str(message.topic()), int(message.partition() or 0)))
+    consumer.close()
+    return {table: sorted(some, key=lambda r: (r.partition(), r.offset())) for table, some in found.items()}
+
+
 def records(settings: Settings, contract: Contract) -> list[Consumed]:
-    """All records of a contract's topic, read_committed; none when there is no topic."""
-    topic = contract.topic(settings.topic_prefix)
-    try:
-        state = topic_state(admin_client(settings.kafka_bootstrap), topic)
-    except Stopped:
-        return []
-    return [r for some in read(settings.kafka_bootstrap, topic, state.first, state.end) for r in some]
+    """All records of one contract's topic; none when there is no topic."""
+    return records_of_all(settings, [contract])[contract.table]
+
+
+def batches(settings: Settings) -> dict[str, Batch]:
+    """Every contract's topic as a sink gets it, by table."""
+    found = records_of_all(settings, TABLES.values())
+    return {table: decode_batch(TABLES[table], table, some) for table, some in found.items()}
 
 
 def batch(settings: Settings, contract: Contract) -> Batch:
-    """As a sink gets them."""
-    found = sorted(records(settings, contract), key=lambda r: (r.partition(), r.offset()))
-    return decode_batch(contract, contract.topic(settings.topic_prefix), found)
+    """One contract's."""
+    return decode_batch(contract, contract.topic(settings.topic_prefix), records(settings, contract))
 
 
 def latest(settings: Settings, contract: Contract) -> pl.DataFrame:
     """The latest row per key, by key, without those that are deleted."""
-    found = batch(settings, contract)
+    return latest_of(batch(settings, contract))
+
+
+def latest_of(found: Batch) -> pl.DataFrame:
+    """As `latest`."""
     assert not found.rejected, [str(rejected.error) for rejected in found.rejected[:3]]
-    return found.last_per_key().filter(pl.col(OP) != "d").drop(META).sort(contract.key)
+    return found.last_per_key().filter(pl.col(OP) != "d").drop(META).sort(found.contract.key)
 
 
-def histories(settings: Settings, contract: Contract) -> pl.DataFrame:
+def history_of(found: Batch) -> pl.DataFrame:
     """Every change of every key, in order: nothing lost, nothing doubled, nothing swapped if two of these are equal."""
-    frame = batch(settings, contract).frame
-    return frame.drop([name for name in META if name != OP]).sort(contract.key, maintain_order=True)
+    frame = found.frame
+    return frame.drop([name for name in META if name != OP]).sort(found.contract.key, maintain_order=True)
+
+
+def unlike_the_shop(shop: CapturedShop) -> list[str]:
+    """Tables whose rows are not the latest of their topics."""
+    found = batches(shop.settings)
+    return [c.table for c in contracts() if not source_rows(shop, c).equals(latest_of(found[c.table]))]
+
+
+def unlike_histories(here: Settings, there: Settings) -> list[str]:
+    """Tables whose topics tell other changes."""
+    ours, theirs = batches(here), batches(there)
+    return [table for table in TABLES if not history_of(ours[table]).equals(history_of(theirs[table]))]
 
 
 def source_rows(shop: CapturedShop, contract: Contract) -> pl.DataFrame:
