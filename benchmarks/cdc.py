@@ -35,7 +35,7 @@ from producers.sequence import sequence
 from producers.shop.replay import CHUNK, Run, make_plan
 from producers.shop.transactions import Transaction, slices, transactions
 from producers.shop.writer import write
-from tests.shops import CapturedShop, shop_settings
+from tests.shops import CapturedShop, records_of_all, shop_settings
 
 NAIVE_CHANGES = 3_000
 WITHIN_S = 600.0
@@ -59,8 +59,9 @@ LATENCY: Mapping[str, dict[str, str]] = {
     "Debezium's and the producer's defaults": {**DEBEZIUMS_OWN, "poll__interval__ms": "500"},
     "as rendered": {},
     "poll 10 ms": {"poll__interval__ms": "10"},
-    "poll 50 ms, linger 0": {"producer__override__linger__ms": "0"},
-    "poll 50 ms, transactions of 100 ms": {
+    "poll 10 ms, linger 5 ms": {"poll__interval__ms": "10", "producer__override__linger__ms": "5"},
+    "linger 0": {"producer__override__linger__ms": "0"},
+    "transactions of 100 ms": {
         "transaction__boundary": "interval",
         "transaction__boundary__interval__ms": "100",
     },
@@ -127,7 +128,7 @@ def writing(current: Settings, dataset: Dataset) -> Table:
 
 
 def through(current: Settings, dataset: Dataset, connect: psutil.Process) -> Table:
-    """A backlog: changes per second from the WAL to the topics, and the worker's CPU."""
+    """A backlog: changes per second from the first to the last on the topics; the worker's CPU, its start included."""
     shown = Table("through Debezium", "changes", "changes/s", "CPU s per million", box=None)
     for name, different in THROUGH.items():
         with fresh_shop(current) as shop:
@@ -135,26 +136,31 @@ def through(current: Settings, dataset: Dataset, connect: psutil.Process) -> Tab
             shop.wait()
             shop.worker.ask(shop.name, "stop")
             changes = shop.replay(dataset)
-            cpu, started = sum(connect.cpu_times()[:2]), time.perf_counter()
+            cpu = sum(connect.cpu_times()[:2])
             shop.worker.ask(shop.name, "resume")
             shop.wait()
-            seconds, used = time.perf_counter() - started, sum(connect.cpu_times()[:2]) - cpu
+            used = sum(connect.cpu_times()[:2]) - cpu
+            found = records_of_all(shop.settings, TABLES.values())
+            written_ms = [record.timestamp()[1] for some in found.values() for record in some]
+            seconds = (max(written_ms) - min(written_ms)) / 1000
             shown.add_row(name, f"{changes:,}", f"{changes / seconds:,.0f}", f"{used / changes * 1e6:.0f}")
     return shown
 
 
-def latency(current: Settings, dataset: Dataset, rate: float, seconds: float) -> Table:
+def latency(current: Settings, dataset: Dataset, connect: psutil.Process, rate: float, seconds: float) -> Table:
     """From the commit's time, by PostgreSQL, to a read_committed consumer that has the change in hand."""
-    shown = Table(f"commit to topic at {rate:,.0f} changes/s", "changes", "p50 ms", "p99 ms", "max ms", box=None)
+    shown = Table(f"commit to topic at {rate:,.0f} changes/s", "p50 ms", "p99 ms", "max ms", "cores", box=None)
     for name, different in LATENCY.items():
         with fresh_shop(current) as shop:
             shop.capture(**different)
             catalogue = next(slices(sequence(dataset.frames), CHUNK)).height
             shop.replay(dataset, limit=catalogue)
             shop.wait()
+            cpu, started = sum(connect.cpu_times()[:2]), time.perf_counter()
             found = np.array(_latencies(shop, dataset, rate, int(rate * seconds))) / 1000
+            cores = (sum(connect.cpu_times()[:2]) - cpu) / (time.perf_counter() - started)
             p50, p99 = np.percentile(found, [50, 99])
-            shown.add_row(name, f"{len(found):,}", f"{p50:.0f}", f"{p99:.0f}", f"{found.max():.0f}")
+            shown.add_row(name, f"{p50:.0f}", f"{p99:.0f}", f"{found.max():.0f}", f"{cores:.2f}")
     return shown
 
 
@@ -217,7 +223,7 @@ def main(orders: int, rate: float, seconds: float, only: str | None) -> None:
     parts: dict[str, Callable[[], Table]] = {
         "writing": lambda: writing(current, dataset),
         "through": lambda: through(current, dataset, psutil.Process(pid)),
-        "latency": lambda: latency(current, dataset, rate, seconds),
+        "latency": lambda: latency(current, dataset, psutil.Process(pid), rate, seconds),
     }
     for name, measure in parts.items():
         if only in (None, name):
