@@ -42,7 +42,7 @@ from olist.lake.live_rows import ROW, live_rows
 from olist.lake.moves import DROPPED, Moves, moves_since
 from olist.lake.partitions import split
 from olist.lake.pressure import table_pause_s
-from olist.lake.row_delta import RowDelta
+from olist.lake.row_delta import OneCommit, RowDelta
 from olist.lake.schema import PROPERTIES, contract_columns, iceberg_schema, iceberg_type, partition_spec
 from olist.lake.trouble import lake_trouble
 from olist.positions import Positions
@@ -236,7 +236,7 @@ class LakeTable:
         return made
 
     def _commit_once(self, staged: Staged, positions: Positions, moved: dict[int, tuple[int, int]]) -> None:
-        transaction = self.table.transaction()
+        transaction = OneCommit(self.table)
         summary = {MOVED: msgspec.json.encode(moved).decode()}
         RowDelta(transaction, staged.data_files, staged.delete_files, summary).commit()
         transaction.set_properties({POSITIONS: positions.encode()})
