@@ -1,65 +1,60 @@
-"""What a target costs per change: CPU time of this process, by stage, over batches that are already decoded."""
+"""What a sink costs per change: CPU time of its process, by stage, over a topic that is already written."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import subprocess
+import sys
 
-from olist.batches import Batch
-from olist.contracts import Contract
-from olist.positions import Positions
+import msgspec
+
+from benchmarks.carry import Carried
+from benchmarks.topic import Written
 from olist.settings import Settings
-from sinks.targets import factory
+
+POLL = 50_000
+LONGEST_S = 600
 
 
-@dataclass
-class Cost:
-    """CPU and wall seconds per stage, over `changes` changes."""
+class Cost(msgspec.Struct):
+    """CPU of one process over so many changes. A stage's share is of all CPU; what no stage counted is `other`."""
 
-    target: str
+    name: str
     changes: int
-    cpu_s: dict[str, float] = field(default_factory=lambda: {"stage": 0.0, "commit": 0.0})
-    wall_s: float = 0.0
+    cpu_s: float
+    wall_s: float
+    stages_s: dict[str, float] = {}
+    note: str = ""
 
     @property
     def per_core(self) -> float:
         """Changes per second and core."""
-        return self.changes / sum(self.cpu_s.values())
+        return self.changes / self.cpu_s
 
-    def micros(self, stage: str) -> float:
-        """Microseconds of CPU per change in one stage."""
-        return self.cpu_s[stage] / self.changes * 1e6
+    @property
+    def micros(self) -> float:
+        """Microseconds of CPU per change."""
+        return self.cpu_s / self.changes * 1e6
 
-    @contextmanager
-    def measured(self, stage: str) -> Iterator[None]:
-        """Count a block as a stage's. CPU of all threads: polars and pyarrow bring their own."""
-        cpu, wall = time.process_time(), time.perf_counter()
-        yield
-        self.cpu_s[stage] += time.process_time() - cpu
-        self.wall_s += time.perf_counter() - wall
+    @property
+    def shares(self) -> dict[str, float]:
+        """Stage -> share of the CPU, `other` last."""
+        named = {stage: seconds / self.cpu_s for stage, seconds in self.stages_s.items()}
+        return {**named, "other": 1 - sum(named.values())} if named else {}
 
 
-def stage_commit_cost(target: str, settings: Settings, contract: Contract, batches: Sequence[Batch]) -> Cost:
-    """Write the batches of one topic into a new table of the target, and drop it.
+def sink_cost(settings: Settings, target: str, table: str, written: Written) -> Cost:
+    """Carry a table's topic into a new table of a target, in a process of its own.
 
-    The contract's table must be the benchmark's own. Batches follow each other from offset 0.
+    Raises:
+        subprocess.CalledProcessError: the sink failed; its own words are on stderr.
     """
-    table = factory(target)(contract, settings)
-    table.drop()
-    table.open()
-    partitions = sorted({partition for batch in batches for partition in batch.next})
-    held = Positions(batches[0].topic, "benchmark", dict.fromkeys(partitions, 0))
-    table.own(frozenset(partitions))
-    cost = Cost(target, sum(batch.frame.height for batch in batches))
-    for batch in batches:
-        with cost.measured("stage"):
-            refused = table.stage(batch)
-        if refused:
-            raise ValueError(f"{target} refused row {refused[0].row} of a benchmark's batch: {refused[0].reason}")
-        with cost.measured("commit"):
-            held = table.commit(batch, held)
-    table.drop()
-    table.close()
-    return cost
+    command = [sys.executable, "-m", "benchmarks.carry", target, table, "--records", str(written.records)]
+    done = subprocess.run(
+        [*command, "--most", str(POLL)],
+        env=settings.environment(),
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=LONGEST_S,
+    )
+    carried = msgspec.json.decode(done.stdout, type=Carried)
+    return Cost(f"{target}: {table}", written.changes, carried.cpu_s, carried.wall_s, carried.stages_s)
