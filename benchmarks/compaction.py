@@ -159,5 +159,19 @@ def _commits(current: Settings) -> tuple[float, float]:
     return values["count"], values["sum"]
 
 
+@main.command()
+@click.option("--files", default=100, show_default=True)
+@click.option("--rows", default=30_000, show_default=True, help="Rows of each file.")
+@click.option("--deleted", default=0.1, show_default=True, help="Share of rows that position deletes cover.")
+@click.option("--memory", default=512, show_default=True, help="Megabytes that ours may use.")
+@click.option("--order/--no-order", default=True, show_default=True, help="Sort by the contract's key.")
+def rewrite(files: int, rows: int, deleted: float, memory: int, order: bool) -> None:
+    """Rewrite copies of the same files by ours and by Spark's `rewrite_data_files`, each in a process of one core."""
+    from benchmarks.rewriting import compare
+
+    found = compare(files, rows, deleted, memory, order=order)
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+
+
 if __name__ == "__main__":
     main()

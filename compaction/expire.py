@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import msgspec
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import SnapshotRef, SnapshotRefType
@@ -97,17 +96,15 @@ def audited_of(metadata: TableMetadata) -> dict[int, int]:
     return msgspec.json.decode(metadata.properties.get(AUDITED, "{}"), type=dict[int, int])
 
 
-def only_used_by(gone: Iterable[Snapshot], metadata: TableMetadata, manifests: Manifests, io: FileIO) -> set[str]:
+def only_used_by(gone: Iterable[Snapshot], metadata: TableMetadata, manifests: Manifests) -> set[str]:
     """Files of these snapshots that no other of the table's snapshots refers to: lists, manifests, data, moves."""
     gone = list(gone)
     ids = {snapshot.snapshot_id for snapshot in gone}
-    used = references([s for s in metadata.snapshots if s.snapshot_id not in ids], manifests, io)
-    return references(gone, manifests, io, removed_too=True) - used
+    used = references([s for s in metadata.snapshots if s.snapshot_id not in ids], manifests)
+    return references(gone, manifests, removed_too=True) - used
 
 
-def references(
-    snapshots: Iterable[Snapshot], manifests: Manifests, io: FileIO, *, removed_too: bool = False
-) -> set[str]:
+def references(snapshots: Iterable[Snapshot], manifests: Manifests, *, removed_too: bool = False) -> set[str]:
     """Every file that snapshots refer to; `removed_too`: those also that their manifests list as removed."""
     found: set[str] = set()
     seen: set[str] = set()
@@ -115,7 +112,7 @@ def references(
         found.add(snapshot.manifest_list)
         if snapshot.summary and (moves := snapshot.summary.get(MOVES)):
             found.add(moves)
-        for manifest in snapshot.manifests(io):
+        for manifest in manifests.of(snapshot):
             if manifest.manifest_path not in seen:
                 seen.add(manifest.manifest_path)
                 entries = manifests.entries(manifest) if removed_too else manifests.live(manifest)

@@ -43,8 +43,7 @@ class Reader:
 
     def forget(self, table: Table, contents: Contents) -> None:
         """Let go of what the table's snapshots refer to no more."""
-        manifests = {m.manifest_path for snapshot in table.snapshots() for m in snapshot.manifests(table.io)}
-        self.manifests.keep(manifests)
+        self.manifests.keep(table.snapshots())
         self.delete_files.keep(contents.deletes)
 
     def data_facts(self, contents: Contents) -> list[DataFacts]:

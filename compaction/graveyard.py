@@ -57,7 +57,7 @@ def clear(table: Table, settings: Settings, manifests: Manifests, now_ms: int) -
     due = [grave for grave in graves(table, settings) if grave.due_ms <= now_ms]
     if not due:
         return 0
-    used = references(table.snapshots(), manifests, table.io)
+    used = references(table.snapshots(), manifests)
     deleted = sum(delete(table.io, set(buried(table, grave)) - used) for grave in due)
     delete(table.io, [grave.path for grave in due])
     return deleted

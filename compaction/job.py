@@ -45,7 +45,7 @@ class Means:
     budget: Budget
     stopping: Callable[[], bool] = lambda: False
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    scan_up_to: int = 256 << 20
+    scan_up_to: int = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Job:
         gone = expired(table.metadata, rules, self.means.now_ms())
         if not gone:
             return
-        files = only_used_by(gone, table.metadata, manifests, table.io)
+        files = only_used_by(gone, table.metadata, manifests)
         grave = bury(table, files, self.means.now_ms() + rules.grace_ms)
         try:
             Expiry(self.means.catalog).commit(table, gone)

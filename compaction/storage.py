@@ -62,6 +62,8 @@ def _on_s3(location: str, settings: Settings) -> Iterator[Stored]:
     prefix = where.path.strip("/") + "/"
     for page in _client(settings).get_paginator("list_objects_v2").paginate(Bucket=where.netloc, Prefix=prefix):
         for item in page.get("Contents", ()):
+            if item["Key"].endswith("/"):  # a marker of a folder, which some clients make
+                continue
             modified_ms = int(item["LastModified"].timestamp() * 1000)
             yield Stored(f"s3://{where.netloc}/{item['Key']}", modified_ms, item["Size"])
 

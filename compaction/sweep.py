@@ -25,7 +25,7 @@ def orphans(load: Callable[[], Table], settings: Settings, older_than_ms: int, n
     """
     there = list(stored(load().location(), settings))
     table = load()
-    used = references(table.snapshots(), Manifests(table.io), table.io)
+    used = references(table.snapshots(), Manifests(table.io))
     used.add(table.metadata_location)
     used.update(entry.metadata_file for entry in table.metadata.metadata_log)
     used.update(file.statistics_path for file in table.metadata.statistics)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from py4j.java_gateway import GatewayParameters, JavaGateway
+from py4j.protocol import Py4JJavaError
 
 from olist.lake.catalog import CATALOG
 from olist.settings import Settings
@@ -40,12 +41,18 @@ class Spark:
 
     def rows(self, sql: str) -> list[list[Any]]:
         """A query's rows; numbers and text come as Python's."""
-        found = self._session.sql(sql).collectAsList()
+        found = self._collect(sql)
         return [[row.get(column) for column in range(row.length())] for row in found]
 
     def run(self, sql: str) -> None:
         """A statement, for its effect."""
-        self._session.sql(sql).collect()
+        self._collect(sql)
+
+    def _collect(self, sql: str) -> Any:
+        try:
+            return self._session.sql(sql).collectAsList()
+        except Py4JJavaError as error:  # its text is asked of the JVM, which ends soon
+            raise RuntimeError(str(error)[:4000]) from None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ A manifest never changes under its name, so each is read once and kept while som
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pyiceberg.io import FileIO
@@ -31,11 +31,17 @@ class Manifests:
 
     def __init__(self, io: FileIO) -> None:
         self._io = io
-        self._read: dict[str, Sequence[ManifestEntry]] = {}
+        self._lists: dict[int, list[ManifestFile]] = {}  # by snapshot
+        self._read: dict[str, Sequence[ManifestEntry]] = {}  # by path
 
     def of(self, snapshot: Snapshot | None) -> list[ManifestFile]:
         """A snapshot's manifests; none for a table without a snapshot."""
-        return snapshot.manifests(self._io) if snapshot else []
+        if snapshot is None:
+            return []
+        found = self._lists.get(snapshot.snapshot_id)
+        if found is None:
+            found = self._lists[snapshot.snapshot_id] = snapshot.manifests(self._io)
+        return found
 
     def entries(self, manifest: ManifestFile) -> Sequence[ManifestEntry]:
         """A manifest's entries, those of removed files included."""
@@ -58,6 +64,8 @@ class Manifests:
                 (found.data if is_data else found.deletes)[entry.data_file.file_path] = entry
         return found
 
-    def keep(self, paths: Collection[str]) -> None:
-        """Forget what was read of all manifests but these."""
+    def keep(self, snapshots: Iterable[Snapshot]) -> None:
+        """Forget what was read of all snapshots but these."""
+        self._lists = {snapshot.snapshot_id: self.of(snapshot) for snapshot in snapshots}
+        paths = {manifest.manifest_path for of in self._lists.values() for manifest in of}
         self._read = {path: entries for path, entries in self._read.items() if path in paths}
