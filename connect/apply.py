@@ -63,13 +63,10 @@ def validate(worker: Worker, config: Config) -> None:
         raise BadInput(f"{config['name']}: the connector refuses its configuration\n{told}")
 
 
-def bootstrap(settings: Settings, worker: Worker, name: str, was_there: bool, say: Say) -> None:
-    """After a first start: rows that were in the shop before have no change in the WAL, so ask for their snapshot."""
+def bootstrap(settings: Settings, worker: Worker, name: str, say: Say) -> None:
+    """After a start: rows that were there before the first one have no change in the WAL, so have them read, once."""
     capture.until_streaming(settings, lambda: check(settings, worker, name))
-    if was_there:
-        return
-    if filled := capture.filled_tables(settings, TABLES.values()):
-        capture.ask_for_snapshot(settings, filled)
+    if filled := capture.begin_once(settings, TABLES.values()):
         say(f"{name}: rows were there before: asked for an incremental snapshot of {_names(filled)}")
 
 

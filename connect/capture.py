@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, LiteralString
 
 import msgspec
 import psycopg
@@ -86,23 +86,58 @@ def refuse_lost_slot(settings: Settings) -> None:
         )
 
 
-def ask_for_snapshot(settings: Settings, contracts: Iterable[Contract]) -> str:
+def begin_once(settings: Settings, contracts: Iterable[Contract]) -> list[Contract]:
+    """Ask for a snapshot of the tables that hold rows, the first time for this slot; return them.
+
+    The signal's own row remembers that it was done, so an apply that was cut short is made good by the next one.
+    """
+    name = _first_signal(settings)
+    with connect(settings) as connection:
+        known = connection.execute(_on_signals("select from {} where id = %s"), [name]).rowcount > 0
+    if known:
+        return []
+    filled = filled_tables(settings, contracts)
+    if filled:
+        ask_for_snapshot(settings, filled, name)
+    else:
+        _signal(settings, name, "log", {"message": "there were no rows before capture began"})
+    return filled
+
+
+def forget_beginning(settings: Settings) -> None:
+    """With its slot dropped, a connector begins anew."""
+    with connect(settings) as connection:
+        connection.execute(_on_signals("delete from {} where id = %s"), [_first_signal(settings)])
+
+
+def _first_signal(settings: Settings) -> str:
+    return f"first-of-{slot_name(settings)}"
+
+
+def ask_for_snapshot(settings: Settings, contracts: Iterable[Contract], name: str | None = None) -> str:
     """Signal an incremental snapshot; its rows come as ``r`` changes between those of the stream. Returns its id.
 
     Raises:
         Stopped: the shop has no signal table.
     """
-    name = str(uuid.uuid4())
+    name = name or str(uuid.uuid4())
     _prefix, schema = split_prefix(settings.topic_prefix)
     tables = [f"{schema}.{contract.table}" for contract in contracts]
-    data = msgspec.json.encode({"data-collections": tables, "type": "incremental"}).decode()
-    statement = sql.SQL("insert into {} (id, type, data) values (%s, 'execute-snapshot', %s)")
+    _signal(settings, name, "execute-snapshot", {"data-collections": tables, "type": "incremental"})
+    return name
+
+
+def _signal(settings: Settings, name: str, kind: str, data: dict[str, Any]) -> None:
     with connect(settings) as connection:
         try:
-            connection.execute(statement.format(sql.Identifier(SIGNAL)), [name, data])
+            insert = _on_signals("insert into {} (id, type, data) values (%s, %s, %s)")
+            connection.execute(insert, [name, kind, msgspec.json.encode(data).decode()])
         except psycopg.errors.UndefinedTable as error:
             raise Stopped(f"the shop's database has no table {SIGNAL}", hint=HOW_TO_MIGRATE) from error
-    return name
+
+
+def _on_signals(statement: LiteralString) -> sql.Composed:
+    return sql.SQL(statement).format(sql.Identifier(SIGNAL))
 
 
 def until_caught_up(settings: Settings, within_s: float, check: Check) -> None:

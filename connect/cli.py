@@ -71,7 +71,7 @@ def apply_command(source: str, yes: bool, dry_run: bool) -> None:
         capture.refuse_lost_slot(current)
     apply(worker, config, click.echo, lambda: yes or click.confirm("apply?", abort=True, err=True))
     if source == "postgres":
-        bootstrap(current, worker, config["name"], there is not None, click.echo)
+        bootstrap(current, worker, config["name"], click.echo)
 
 
 @command.command("status")
@@ -150,6 +150,8 @@ def delete(source: str, yes: bool, drop_slot: bool | None) -> None:
     click.echo(f"{name}: deleted")
     if source == "postgres":
         gone = bool(drop_slot) and drop(current, slot_name(current))
+        if gone:
+            capture.forget_beginning(current)
         click.echo(f"slot {slot_name(current)}: {'dropped' if gone else 'kept; PostgreSQL keeps WAL for it'}")
 
 

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from psycopg import sql
 
 from connect.apply import apply, bootstrap, check
-from connect.capture import until_caught_up, until_snapshot_done
+from connect.capture import forget_beginning, until_caught_up, until_snapshot_done
 from connect.postgres import Config, connector_name, render, slot_name
 from connect.watch import until_gone, until_idle
 from connect.worker import Worker
@@ -77,15 +77,15 @@ class CapturedShop:
         self.worker.forget_offsets(self.name)
         self.worker.delete(self.name)
         until_gone(self.worker, self.name)
-        drop(self.settings, slot_name(self.settings))
+        if drop(self.settings, slot_name(self.settings)):
+            forget_beginning(self.settings)
 
     def capture(self, **different: str) -> list[str]:
         """`olist connect apply`; returns what it says."""
         config: Config = {**render(self.settings), **{key.replace("__", "."): v for key, v in different.items()}}
         said: list[str] = []
-        was_there = self.worker.config(self.name) is not None
         apply(self.worker, config, said.append, lambda: True)
-        bootstrap(self.settings, self.worker, self.name, was_there, said.append)
+        bootstrap(self.settings, self.worker, self.name, said.append)
         return said
 
     def check(self) -> None:

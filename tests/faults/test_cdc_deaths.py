@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +27,7 @@ from producers.sending import Sender
 from producers.shop.replay import Run as ShopRun
 from producers.shop.replay import make_plan
 from tests.shops import WITHIN_S, CapturedShop, batch, contracts, shop_settings, unlike_histories, unlike_the_shop
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.faults
 
@@ -33,10 +37,15 @@ _names = count()
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cdc-faults") / "data"
     generate(folder, ORDERS_MADE, 3, lambda _done: None)
-    return load(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(data: Path) -> Dataset:
+    return load(data)
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +64,8 @@ def shop(connect_stack: Stack) -> Iterator[CapturedShop]:
         yield made
 
 
-def reached(progress: Progress, changes: int) -> None:
-    """Wait until so many changes are committed."""
-    deadline = time.monotonic() + WITHIN_S
-    while progress.acknowledged < changes:
-        assert time.monotonic() < deadline, f"{progress.acknowledged} of {changes}: {progress.trouble}"
-        time.sleep(0.02)
+def committed(progress: Progress, changes: int) -> bool:
+    return progress.acknowledged >= changes
 
 
 @pytest.mark.parametrize("victim", ["connect", "postgres", "kafka"])
@@ -75,7 +80,7 @@ def test_no_change_is_lost_or_doubled_when_a_server_dies_during_the_replay(
     with ThreadPoolExecutor(1) as pool:
         replay = pool.submit(ShopRun(shop.settings, plan, Pace(rate=RATE), progress).go)
         for changes in (300, 1200):
-            reached(progress, changes)
+            wait_until(partial(committed, progress, changes), f"{changes} changes")
             connect_stack.kill(victim)
             connect_stack.start(victim)
         replay.result(WITHIN_S)
@@ -85,19 +90,42 @@ def test_no_change_is_lost_or_doubled_when_a_server_dies_during_the_replay(
     assert unlike_the_shop(shop) == []
 
 
+def test_a_replay_that_is_killed_goes_on_after_its_last_commit(
+    shop: CapturedShop, data: Path, dataset: Dataset, direct: Settings
+) -> None:
+    arguments = [sys.executable, "-m", "olist", "replay", "--to", "postgres", "--data", str(data)]
+    catalogue = make_plan(dataset, shop.settings, None).changes.height - 2400
+    for past in (catalogue + 300, catalogue + 900):
+        with subprocess.Popen([*arguments, "--rate", "1000"], env=shop.settings.environment()) as replaying:
+            written(shop, past)
+            replaying.kill()
+    subprocess.run(arguments, env=shop.settings.environment(), check=True, timeout=WITHIN_S)
+    shop.wait()
+    assert unlike_histories(shop.settings, direct) == []
+    assert unlike_the_shop(shop) == []
+
+
+def written(shop: CapturedShop, changes: int) -> None:
+    """Wait until so many changes are in the shop."""
+    with shop.connect() as connection:
+
+        def there() -> bool:
+            row = connection.execute("select seq from replay_progress").fetchone()
+            return row is not None and row[0] >= changes
+
+        wait_until(there, f"{changes} changes in the shop")
+
+
 def test_an_incremental_snapshot_goes_on_after_its_worker_is_killed_and_repeats_no_row(
     connect_stack: Stack, dataset: Dataset
 ) -> None:
     with CapturedShop(shop_settings(connect_stack.settings, "resnapshot")) as shop:
-        shop.capture(incremental__snapshot__chunk__size="4")
+        shop.capture(incremental__snapshot__chunk__size="1")
         shop.replay(dataset)
         shop.wait()
         ask_for_snapshot(shop.settings, [ORDERS])
-        deadline = time.monotonic() + WITHIN_S
-        while read_again(shop) == 0:
-            assert time.monotonic() < deadline
+        wait_until(lambda: read_again(shop) > 0, "the first rows of the snapshot")
         connect_stack.kill("connect")
-        assert read_again(shop) < ORDERS_MADE
         connect_stack.start("connect")
         until_running(shop.worker, shop.name)
         shop.wait_for_snapshot()

@@ -156,6 +156,7 @@ def test_rows_that_were_there_before_the_connector_come_by_a_snapshot(connect_st
         said = shop.capture()
         assert "asked for an incremental snapshot" in said[-1]
         shop.wait_for_snapshot()
+        assert shop.capture() == [f"{shop.name}: nothing to change"]  # and does not ask again
         assert unlike_the_shop(shop) == []
 
 

@@ -26,6 +26,7 @@ from olist.stack.servers.postgres import Postgres
 from olist.stack.slots import Slot, slots
 from olist.tables import CUSTOMERS
 from tests.shops import CapturedShop, administrators_url, latest, shop_settings, unlike_the_shop
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -61,7 +62,7 @@ def as_user(settings: Settings, user: str) -> Settings:
 
 def applied_as(shop: CapturedShop, user: str) -> None:
     apply(shop.worker, render(as_user(shop.settings, user)), quiet, lambda: True)
-    bootstrap(shop.settings, shop.worker, shop.name, was_there=False, say=quiet)
+    bootstrap(shop.settings, shop.worker, shop.name, quiet)
 
 
 def quiet(_text: str) -> None:
@@ -142,20 +143,20 @@ def small(connect_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Ite
     tight = ("--max_slot_wal_keep_size=64MB", "--max_wal_size=128MB", "--max_replication_slots=1")
     process = spawn(replace(launch, argv=(*launch.argv, *tight)), Path(home) / "postgres.log")
     try:
-        until_it_answers(server)
+        wait_until(lambda: it_answers(server), "PostgreSQL")
         with CapturedShop(shop_settings(own, "small")) as made:
             yield made
     finally:
         stop([(process, signal.SIGINT)], 20)
 
 
-def until_it_answers(server: Postgres) -> None:
-    while True:
-        try:
-            server.probe()
-            return server.settle()
-        except ServerTrouble:
-            continue
+def it_answers(server: Postgres) -> bool:
+    try:
+        server.probe()
+        server.settle()
+    except ServerTrouble:
+        return False
+    return True
 
 
 def the_slot(shop: CapturedShop) -> Slot:
