@@ -26,6 +26,7 @@ from sinks.writer import TableWriter
 log = structlog.get_logger()
 
 COLLECT_AFTER = 200_000  # objects
+LEAST_SHARE = 0.1  # of the interval that a poll gathers for, when writing takes longer than the interval
 
 TopicStates = Callable[[Sequence[str]], Mapping[str, TopicState]]
 
@@ -45,9 +46,11 @@ class Runner:
 
     def run(self, source: Source, *, most: int, interval_s: float) -> None:
         """Poll and flush until asked to stop. A batch that has begun is finished first."""
+        due = time.monotonic()  # batches begin at this pace, however long the writing of the last one took
         try:
             while not self.patience.stopping.is_set():
-                polled = self._poll(source, most, interval_s)
+                polled = self._poll(source, most, max(due + interval_s - time.monotonic(), interval_s * LEAST_SHARE))
+                due = time.monotonic()
                 self.flush(polled)
                 if line := self.throughput.take(sum(map(len, polled.records.values())), time.monotonic()):
                     log.info("written", **line)
@@ -114,7 +117,7 @@ def run_sink(
         contracts: the tables to carry.
         stopping: set it from a signal handler.
         most: records in one poll, over all topics.
-        interval_s: how long a poll gathers records: the price of a commit against the freshness of the target.
+        interval_s: how often a batch begins: the price of a commit against the freshness of the target.
         threads: tables written side by side.
         instance: this member's own name in the group; after a kill the same name gets its partitions back at once.
 

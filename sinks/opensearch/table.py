@@ -1,6 +1,6 @@
 """One contract's index. Effectively once, ordered: a repeat changes nothing, an older change never replaces a newer.
 
-`stage` writes the last change of each key under its version (offset + 1); readers may see it at once. A delete is a
+`stage` writes the last change of each key under its version (offset + 1); when it ends, readers see them. A delete is a
 small document marked ``_deleted``, which the alias hides: OpenSearch keeps the versions of really deleted documents in
 memory only, so after its restart an older change could come back to life. `commit` then moves the positions.
 
@@ -104,6 +104,8 @@ class OpenSearchTable(SinkTable):
         refused = {refusal.row: refusal for refusal in refused_ids(frame)}
         while culprits := self._send(_without(frame, refused)):
             refused |= {culprit.row: culprit for culprit in culprits}
+        if frame.height:  # now rather than within the index's own second; a batch comes about as often
+            self._client.ask("POST", f"/{self._index}/_refresh")
         return [refused[row] for row in sorted(refused)]
 
     def _send(self, frame: pl.DataFrame) -> list[Refusal]:
