@@ -94,7 +94,7 @@ class Warehouse(_Database):
 class SearchIndex(Readable):
     """A search for the highest offset of each partition: documents get in by offset, so that all below are there."""
 
-    every_s = 0.05
+    every_s = 0.1
 
     def __init__(self, contract: Contract, settings: Settings) -> None:
         super().__init__(contract, settings)
@@ -104,7 +104,7 @@ class SearchIndex(Readable):
         """By what a search finds, deleted rows' documents included."""
         highest = {"highest": {"max": {"field": OFFSET}}}
         asked = {"size": 0, "aggs": {"by_partition": {"terms": {"field": PARTITION, "size": 100}, "aggs": highest}}}
-        answer: Any = self._client.ask_unless((404,), "POST", f"/{index_name(self.contract)}/_search", asked)
+        answer: Any = self._client.ask_unless((404, 503), "POST", f"/{index_name(self.contract)}/_search", asked)
         buckets = answer["aggregations"]["by_partition"]["buckets"] if answer else []
         found = {int(bucket["key"]): int(bucket["highest"]["value"]) + 1 for bucket in buckets}
         if found == (self._last or {}):
