@@ -113,10 +113,8 @@ def ours(home: Path, memory_mb: int, order: bool) -> Rewriting:
 
 def _by_spark(engine: Spark, home: Path, order: bool) -> Rewriting:
     strategy = f", strategy => 'sort', sort_order => '{', '.join(ORDER_ITEMS.sort_by)}'" if order else ""
-    name = ".".join(identifier(ORDER_ITEMS.table))
-    call = (
-        f"CALL {CATALOG}.system.rewrite_data_files(table => '{name}', options => map('rewrite-all','true'){strategy})"
-    )
+    options = "options => map('rewrite-all','true')"
+    call = f"CALL {CATALOG}.system.rewrite_data_files(table => '{TABLE}', {options}{strategy})"
     process = psutil.Process(engine.process.pid)
     table = open_catalog(local(home)).load_table(identifier(ORDER_ITEMS.table))
 

@@ -73,11 +73,11 @@ def command(
     if dry_run:
         context.invoke(plan, tables=tables, output=output)
         return
-    stopping = Event()
+    contracts, stopping = _contracts(tables), Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     with _means(memory, stopping) as means:
-        _run(means, _contracts(tables), every_s, stopping, output)
+        _run(means, contracts, every_s, stopping, output)
 
 
 def _run(means: Means, contracts: Sequence[Contract], every_s: float | None, stopping: Event, output: str) -> None:

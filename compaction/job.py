@@ -33,6 +33,7 @@ from olist.settings import Settings
 log = structlog.get_logger()
 
 COMMIT_BYTES = 64 << 20  # small groups share a commit, so that writers meet fewer
+SCAN_EVERY_MS = 60_000  # a scan is timed by reading the table, so not with every run
 GROUP_PER_MEMORY = 4  # bytes of a group, compressed, per byte of memory: bounds the runs of a sort
 
 
@@ -65,6 +66,7 @@ class Job:
         # A history is read by time of change; current rows by what the contract says.
         self.sort_by = (COMMITTED_AT, PARTITION, OFFSET) if history else contract.sort_by
         self._reader: tuple[Any, Reader] | None = None
+        self._scanned_ms = 0
 
     def load(self) -> Table | None:
         """The table as it is now, or None where the sink has not made it yet."""
@@ -99,11 +101,11 @@ class Job:
             self._reader = table.metadata.table_uuid, Reader(table)
         return self._reader[1]
 
-    def look(self, table: Table) -> Look:
-        """The table's head in figures."""
+    def look(self, table: Table, *, scan: bool = True) -> Look:
+        """The table's head in figures; with `scan`, a small table's scan is timed."""
         with lake_trouble():
             contents = self.reader(table).contents(table)
-            return look(table, contents, self._scan_s(table, contents))
+            return look(table, contents, self._scan_s(table, contents) if scan else None)
 
     def run(self, table: Table) -> Report:
         """Do what is worth doing, until done or asked to stop; a group that has begun is finished.
@@ -112,7 +114,8 @@ class Job:
             ServerTrouble: catalog or storage is away; what was committed stays.
             Stopped: positions of expired commits do not follow each other.
         """
-        started, before = time.monotonic(), self.look(table)
+        scan = self.means.now_ms() - self._scanned_ms >= SCAN_EVERY_MS
+        before, started = self.look(table, scan=scan), time.monotonic()
         counted = Counted()
         with lake_trouble():
             self._rewrite(table, counted)
@@ -120,12 +123,14 @@ class Job:
             self._expire(counted)
             table = self._clear(counted)
             self.reader(table).forget(table, self.reader(table).contents(table))
+        seconds, after = time.monotonic() - started, self.look(table, scan=scan)
+        self._scanned_ms = self.means.now_ms() if scan else self._scanned_ms
         return Report(
             table=self.name,
             at_ms=self.means.now_ms(),
-            seconds=round(time.monotonic() - started, 3),
+            seconds=round(seconds, 3),
             before=before,
-            after=self.look(table),
+            after=after,
             **vars(counted),
         )
 

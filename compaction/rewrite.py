@@ -35,7 +35,8 @@ ORIGIN = "_origin"  # number of the input file and row in it, packed
 FIELD_ID = b"PARQUET:field_id"
 BATCH_ROWS = 1 << 16
 ROW_GROUP_ROWS = 1 << 17
-ROW_GROUP_BYTES = 32 << 20  # decoded
+ROW_GROUP_BYTES = 16 << 20  # decoded
+PROCESS_BYTES = 200 << 20  # Python with its libraries, before the first row
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Budget:
 
     @property
     def run_bytes(self) -> int:
-        """Rows that a sort holds at once: it needs them about three times, and the process itself takes its part."""
-        return self.memory // 8
+        """Rows that a sort holds at once: it needs them several times, beside the process and a row group or two."""
+        return max(self.memory - PROCESS_BYTES, PROCESS_BYTES // 4) // 12
 
 
 @dataclass
@@ -141,6 +142,7 @@ class _Outputs:
             self._open = self.writing.open_data_file(self.partition)
         first = self._open.rows
         self._open.write(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
+        pa.default_memory_pool().release_unused()
         return len(self._files), first
 
     def close(self) -> list[DataFile]:

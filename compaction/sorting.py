@@ -16,7 +16,7 @@ import pyarrow as pa
 
 I32 = npt.NDArray[np.int32]
 
-BATCH_ROWS = 8192
+BATCH_ROWS = 4096
 _RUN = "_run"
 
 
@@ -28,7 +28,7 @@ def sorted_frames(
     Args:
         frames: each much smaller than a run.
         by: the sort columns.
-        run_bytes: rows held at once, decoded; the peak is about three times this.
+        run_bytes: rows held at once, decoded; the peak is some five times this.
         spill: an empty folder for the runs.
     """
     held: list[pl.DataFrame] = []
@@ -39,25 +39,33 @@ def sorted_frames(
         size += int(frame.estimated_size())
         if size >= run_bytes:
             runs.append(_spill(_sorted(held, by), spill / f"{len(runs)}.arrow"))
-            held, size = [], 0
+            size = 0
     if not runs:
         if held:
             yield _sorted(held, by)
         return
     if held:
         runs.append(_spill(_sorted(held, by), spill / f"{len(runs)}.arrow"))
-        held = []
     yield from _merged([_batches(run) for run in runs], by)
     for run in runs:
         run.unlink()
 
 
-def _sorted(frames: Sequence[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
-    return pl.concat(frames).sort(by)
+def _sorted(held: list[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
+    """The held rows in order; `held` lets go of them."""
+    made = pl.concat(held).sort(by)
+    held.clear()
+    return made
 
 
 def _spill(frame: pl.DataFrame, path: Path) -> Path:
-    frame.write_ipc_stream(path, compression="lz4", compat_level=pl.CompatLevel.newest())
+    """Write a run in the batches that the merge will load, so that it holds one of them and not the run."""
+    # Not as views: a slice of those is written with the strings of all rows.
+    rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.OSFile(str(path), mode="wb") as file, pa.ipc.new_stream(file, rows.schema, options=options) as stream:
+        stream.write_table(rows, max_chunksize=BATCH_ROWS)
+    pa.default_memory_pool().release_unused()
     return path
 
 
@@ -87,11 +95,16 @@ def _merged(runs: Sequence[Iterator[pl.DataFrame]], by: Sequence[str]) -> Iterat
             break
         cut = min(last.values())
         if cut >= 0:
-            yield pending[: cut + 1].drop(_RUN)
-            pending = pending[cut + 1 :]
+            yield _copied(pending, 0, cut + 1).drop(_RUN)
+            pending = _copied(pending, cut + 1, pending.height)
         wanted = _low(pending[_RUN].to_numpy(), last, cut)
     if pending.height:
         yield pending.drop(_RUN)
+
+
+def _copied(frame: pl.DataFrame, start: int, stop: int) -> pl.DataFrame:
+    """Rows by themselves: a slice would keep all of `frame` in memory for as long as it lives."""
+    return frame.select(pl.all().gather(np.arange(start, stop)))
 
 
 def _load(open_runs: dict[int, Iterator[pl.DataFrame]], wanted: Iterable[int]) -> Iterator[pl.DataFrame]:

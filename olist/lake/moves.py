@@ -7,7 +7,7 @@ and it lives as long as that snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -30,6 +30,7 @@ MOVES = "olist.rewrite.moves"  # snapshot summary: the path of the rewrite's fil
 DROPPED = -1  # the row was deleted before the rewrite and is in no new file
 _NAMES = b"olist.names"
 _COLUMN = "to"
+CHUNK_ROWS = 1 << 20
 
 
 class NewFile(msgspec.Struct, frozen=True):
@@ -66,14 +67,14 @@ class Moves:
         """Write a file of moves under a table's location; return its path."""
         path = f"{location}/metadata/moves-{uuid4().hex}.parquet"
         names = _Names(list(self.to), [len(rows) for rows in self.to.values()], list(self.new))
-        every = np.concatenate([*self.to.values(), np.empty(0, dtype=np.int64)])
         schema = pa.schema([(_COLUMN, pa.int64())], metadata={_NAMES: msgspec.json.encode(names)})
         sink = pa.BufferOutputStream()
         # Neighbours move together, so that differences are small: about a byte a row.
         with pq.ParquetWriter(
             sink, schema, compression="zstd", use_dictionary=False, column_encoding="DELTA_BINARY_PACKED"
         ) as writer:
-            writer.write_table(pa.table([pa.array(every)], schema=schema))
+            for some in _chunks(list(self.to.values())):
+                writer.write_table(pa.table([pa.array(some)], schema=schema))
         with io.new_output(path).create() as out:
             out.write(memoryview(sink.getvalue()))  # type: ignore[arg-type]  # any buffer does; bytes would be a copy
         return path
@@ -99,6 +100,18 @@ class Moves:
         moved = moved[moved != DROPPED]
         numbers, new_rows = moved >> ROW_BITS, moved & ((1 << ROW_BITS) - 1)
         return {self.new[number].path: new_rows[numbers == number] for number in np.unique(numbers).tolist()}
+
+
+def _chunks(arrays: Sequence[I64]) -> Iterator[I64]:
+    """The arrays one after the other, small ones together."""
+    held: list[I64] = []
+    for array in arrays:
+        held.append(array)
+        if sum(map(len, held)) >= CHUNK_ROWS:
+            yield np.concatenate(held)
+            held = []
+    if held:
+        yield np.concatenate(held)
 
 
 def moves_since(metadata: TableMetadata, seen: int | None) -> list[str] | None:
