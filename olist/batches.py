@@ -13,11 +13,10 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
-import msgspec
 import polars as pl
 import pyarrow as pa
 
-from olist.changes import TOMBSTONE, UNAVAILABLE, Codec, Image, codec
+from olist.changes import MALFORMED, TOMBSTONE, UNAVAILABLE, Codec, Image, codec
 from olist.contracts import Column, Contract, Float, Integer, Money, Row, Text, Timestamp, Type
 from olist.errors import BadRecord
 
@@ -148,7 +147,7 @@ class _Decoded:
         try:
             known_key = self.codec.key.decode(key)
             image, unknown = self.codec.decode_known(value or b"")
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except MALFORMED as error:
             return self._reject(record, str(error))
         if not _is_of_a_row(image):
             return self._reject(record, f"op {image.op} without an after-image is not a change of a row")
@@ -206,7 +205,7 @@ def _each(decode: Callable[[bytes], T], texts: Iterator[bytes]) -> list[T | None
     while True:
         try:
             decoded.extend(going_on)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except MALFORMED:
             decoded.append(None)
         else:
             return decoded
@@ -218,14 +217,16 @@ def _is_of_a_row(image: Image[Row]) -> bool:
 
 
 def _decimals(column: Column, kind: Money, values: list[Decimal | None], bad: dict[int, str]) -> pl.Series:
-    """A money column. Arrow refuses what it cannot hold exactly; then the culprits are looked for one by one."""
-    arrow_type = pa.decimal128(kind.precision, kind.scale)
-    try:
-        array = pa.array(values, type=arrow_type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    """A money column. Arrow sees only decimals of the column's own scale and size.
+
+    It must not see others: it rounds 1.23E-39 to nothing without a word and dies of 1E-100000000.
+    """
+    unit, end = Decimal(1).scaleb(-kind.scale), Decimal(10) ** (kind.precision - kind.scale)
+    if not all(value is None or (unit.same_quantum(value) and -end < value < end) for value in values):
         problems = {i: column.problem(value) for i, value in enumerate(values)}
         bad.update({i: problem for i, problem in problems.items() if problem})
-        array = pa.array([None if problems[i] else value for i, value in enumerate(values)], type=arrow_type)
+        values = [None if v is None or problems[i] else v.quantize(unit) for i, v in enumerate(values)]
+    array = pa.array(values, type=pa.decimal128(kind.precision, kind.scale))
     return pl.Series(column.name, pl.from_arrow(array))
 
 

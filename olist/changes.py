@@ -23,6 +23,9 @@ UNAVAILABLE = "__debezium_unavailable_value"
 # A lone tombstone read as an envelope: a delete of which nothing but the key is known.
 TOMBSTONE = b'{"op":"d","source":{"ts_ms":0}}'
 
+# What decoding raises for bytes that are not what they should be. RecursionError: nested a thousand levels deep.
+MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 R = TypeVar("R")
 
 
@@ -153,7 +156,7 @@ class Codec:
         """
         try:
             return self._decode(key, value, position)
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        except (*MALFORMED, ValueError) as error:
             raise BadRecord(position.topic, position.partition, position.offset, str(error)) from error
 
     def _decode(self, key: bytes | None, value: bytes | None, position: Position) -> Change:
@@ -201,7 +204,7 @@ def decode_envelope(value: bytes) -> Envelope[dict[str, Any]]:
     """Decode an envelope of any table, contract or not, keeping every field.
 
     Raises:
-        msgspec.MsgspecError: the bytes are no Debezium envelope.
+        `MALFORMED`: the bytes are no Debezium envelope.
     """
     return _ANY.decode(value)
 

@@ -6,7 +6,7 @@ never counted. A partition that was never read stands at 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import msgspec
 
@@ -86,12 +86,19 @@ class TopicState(msgspec.Struct, frozen=True):
     end: dict[int, int]
 
 
-def check_topic(where: str, held: Positions, now: TopicState) -> None:
+def check_topic(where: str, held: Positions, now: TopicState, only: Container[int] | None = None) -> None:
     """Refuse positions that do not fit the topic as it is now.
+
+    `only` names the partitions of this process: where others stand, and what their part of the topic holds, may have
+    changed since either was looked at.
 
     Raises:
         PositionRefused: the topic was re-created, has other partitions, ends below the position or begins above it.
     """
+
+    def mine(partition: int) -> bool:
+        return only is None or partition in only
+
     way_out = f"`olist sink rebuild {where}` empties the target and reads the topic from its beginning"
     if held.topic_id != now.topic_id:
         raise PositionRefused(
@@ -104,13 +111,13 @@ def check_topic(where: str, held: Positions, now: TopicState) -> None:
             "keys may have moved between partitions, so their order is lost",
             hint=way_out,
         )
-    if lost := {p: (held.next[p], first) for p, first in now.first.items() if 0 < held.next[p] < first}:
+    if lost := {p: (held.next[p], first) for p, first in now.first.items() if mine(p) and 0 < held.next[p] < first}:
         raise PositionRefused(
             f"{where}: topic {now.topic} begins above the target's position, so changes are lost "
             f"(partition: (position, first)): {lost}",
             hint=way_out,
         )
-    if short := {p: (held.next[p], end) for p, end in now.end.items() if end < held.next[p]}:
+    if short := {p: (held.next[p], end) for p, end in now.end.items() if mine(p) and end < held.next[p]}:
         raise PositionRefused(
             f"{where}: topic {now.topic} ends below the target's position (partition: (position, end)): {short}",
             hint=way_out,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from olist.changes import decode_envelope
+from olist.changes import MALFORMED, decode_envelope
 from olist.errors import ServerTrouble
 from olist.positions import TopicState
 from producers.resume import LastRecord
@@ -77,6 +76,6 @@ def _origin(value: bytes | None) -> tuple[str, str | None]:
         return "", None
     try:
         source = decode_envelope(value).source
-    except msgspec.MsgspecError:
+    except MALFORMED:
         return "", None
     return source.connector, source.sequence

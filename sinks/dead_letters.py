@@ -7,21 +7,24 @@ a letter can be there twice; its origin headers say so.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from olist.batches import Rejected
-from olist.errors import ServerTrouble, TooManyDeadLetters
+from olist.errors import ServerTrouble, Stopped, TooManyDeadLetters
 from olist.settings import Settings
 
 STAGE, REASON, TOPIC, PARTITION, OFFSET = (
     f"olist.{name}" for name in ("stage", "reason", "topic", "partition", "offset")
 )
 FLUSH_TIMEOUT_S = 30.0
-TOPIC_CONFIG = {"retention.ms": "-1"}  # a letter stays until somebody has dealt with it
+LARGEST_BYTES = 32 << 20  # a letter is a little more than its record, and records have 8 MB
+LONGEST_REASON = 1_000  # characters; a reason may quote the value
+# A letter stays until somebody has dealt with it.
+TOPIC_CONFIG = {"retention.ms": "-1", "max.message.bytes": str(LARGEST_BYTES)}
 
 
 def dead_letter_topic(settings: Settings) -> str:
@@ -31,31 +34,36 @@ def dead_letter_topic(settings: Settings) -> str:
 
 @dataclass
 class Limit:
-    """So many letters within a window of time, then stop: a bad deploy must not drain a topic into the dead letters."""
+    """So many letters within a window of time, then stop: a bad deploy must not drain a topic into the dead letters.
+
+    A letter is known by its origin, so that one written again after trouble counts once. Threads may share a limit.
+    """
 
     most: int
     window_s: float
-    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    _seen: dict[Hashable, float] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
 
-    def take(self, letters: int, now: float) -> None:
+    def take(self, origins: Iterable[Hashable], now: float) -> None:
         """Count letters at a time in seconds.
 
         Raises:
             TooManyDeadLetters: more than `most` within the window; none of these has been written.
         """
-        while self._seen and self._seen[0][0] <= now - self.window_s:
-            self._seen.popleft()
-        within = sum(count for _, count in self._seen) + letters
-        if within > self.most:
-            raise TooManyDeadLetters(
-                f"{within} records refused within {self.window_s:g} s, the limit is {self.most}",
-                hint="look at one with `olist topics tail`; OLIST_DEAD_LETTER_LIMIT raises the limit",
-            )
-        self._seen.append((now, letters))
+        with self._lock:
+            within = {origin: at for origin, at in self._seen.items() if at > now - self.window_s}
+            within |= dict.fromkeys(origins, now)
+            if len(within) <= self.most:
+                self._seen = within
+                return
+        raise TooManyDeadLetters(
+            f"{len(within)} records refused within {self.window_s:g} s, the limit is {self.most}",
+            hint="look at one with `olist topics tail`; OLIST_DEAD_LETTER_LIMIT raises the limit",
+        )
 
 
 class DeadLetters:
-    """Writes letters and waits until the broker has them."""
+    """Writes letters and waits until the broker has them. Threads may share it."""
 
     def __init__(self, settings: Settings) -> None:
         self.topic = dead_letter_topic(settings)
@@ -65,6 +73,8 @@ class DeadLetters:
                 "bootstrap.servers": settings.kafka_bootstrap,
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
+                "message.max.bytes": LARGEST_BYTES,
+                "compression.type": "lz4",
                 "log_level": 0,
             }
         )
@@ -75,12 +85,20 @@ class DeadLetters:
         Raises:
             TooManyDeadLetters: see `Limit`.
             ServerTrouble: the broker did not take them in time.
+            Stopped: a record is too large for the letters' topic.
         """
         if not rejected:
             return
-        self.limit.take(len(rejected), now)
+        self.limit.take((_origin(letter) for letter in rejected), now)
         failures: list[str] = []
         for letter in rejected:
+            self._produce(letter, failures)
+        left = self._producer.flush(FLUSH_TIMEOUT_S)
+        if left or failures:
+            raise ServerTrouble("kafka", f"dead letters not written: {failures[0] if failures else 'no answer'}")
+
+    def _produce(self, letter: Rejected, failures: list[str]) -> None:
+        try:
             self._producer.produce(
                 self.topic,
                 key=letter.record.key(),
@@ -88,12 +106,20 @@ class DeadLetters:
                 headers=_headers(letter),
                 on_delivery=lambda error, _message: failures.append(str(error)) if error else None,
             )
-        try:
-            left = self._producer.flush(FLUSH_TIMEOUT_S)
+        except BufferError as error:  # the queue is full of letters that wait for the broker
+            raise ServerTrouble("kafka", f"dead letters pile up: {error}") from error
         except KafkaException as error:
-            raise ServerTrouble("kafka", f"dead letters: {error}") from error
-        if left or failures:
-            raise ServerTrouble("kafka", f"dead letters not written: {failures[0] if failures else 'no answer'}")
+            if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                raise ServerTrouble("kafka", f"dead letters: {error}") from error
+            raise Stopped(
+                f"{letter.error}; and the record is too large for {self.topic}",
+                hint=f"raise max.message.bytes of {self.topic} above {LARGEST_BYTES}, or skip the record by hand",
+            ) from error
+
+
+def _origin(letter: Rejected) -> Hashable:
+    error = letter.error
+    return error.stage, error.topic, error.partition, error.offset
 
 
 def _headers(letter: Rejected) -> list[tuple[str, str | bytes | None]]:
@@ -101,7 +127,7 @@ def _headers(letter: Rejected) -> list[tuple[str, str | bytes | None]]:
     own = getattr(letter.record, "headers", lambda: None)() or []
     ours = {
         STAGE: error.stage,
-        REASON: error.reason,
+        REASON: error.reason[:LONGEST_REASON],
         TOPIC: error.topic,
         PARTITION: error.partition,
         OFFSET: error.offset,

@@ -92,7 +92,7 @@ class Runner:
     def _check_topics(self, topics: Sequence[str]) -> None:
         states = self._states(topics)
         for topic in topics:
-            check_topic(self.writers[topic].table.name, self.writers[topic].held, states[topic])
+            check_topic(self.writers[topic].table.name, self.writers[topic].held, states[topic], self.owned[topic])
 
     def _states(self, topics: Sequence[str]) -> Mapping[str, TopicState]:
         return self.patience.insist("topics", lambda: self.states(topics))

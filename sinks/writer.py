@@ -21,7 +21,7 @@ from dataclasses import replace
 import structlog
 
 from olist import telemetry
-from olist.batches import Batch, decode_batch
+from olist.batches import Batch, Rejected, decode_batch
 from olist.positions import Positions, TopicState, check_topic
 from olist.topics.reading import Consumed
 from sinks.base import SinkTable
@@ -29,6 +29,10 @@ from sinks.dead_letters import DeadLetters
 from sinks.patience import Patience
 
 log = structlog.get_logger()
+
+# Unknown fields told apart by name; a producer that makes up names must not fill the metrics and the log.
+MOST_NAMES = 100
+OTHER_NAMES = "(others)"
 
 
 class TableWriter:
@@ -84,7 +88,7 @@ class TableWriter:
     def _open(self, state: TopicState) -> Positions:
         found = self.table.open()
         if found is not None:
-            check_topic(self.table.name, found, state)
+            check_topic(self.table.name, found, state, self.owned)
         self.table.own(self.owned)
         return found or Positions.start(self.topic, state.topic_id, len(state.end))
 
@@ -95,6 +99,8 @@ class TableWriter:
 
     def _count_unknown(self, batch: Batch) -> None:
         for name, count in batch.unknown.items():
+            if name not in self._known_unknowns and len(self._known_unknowns) >= MOST_NAMES:
+                name = OTHER_NAMES
             telemetry.UNKNOWN_FIELDS.labels(*self.labels, name).inc(count)
             if name not in self._known_unknowns:
                 self._known_unknowns.add(name)
@@ -113,34 +119,40 @@ class _Flush:
 
     def __init__(self, writer: TableWriter, batch: Batch, records: Sequence[Consumed]) -> None:
         self.writer, self.batch, self.records = writer, batch, records
-        self.lettered = False
-        self.reopened = False
+        self.lettered: set[tuple[int, int]] = set()
+        self.found: Positions | None = None
 
     def attempt(self) -> Positions:
         """Stage, letters, commit; the positions held after it."""
         writer, held = self.writer, self.writer.held
-        if self.reopened:
-            found = writer.table.open() or Positions(held.topic, held.topic_id, dict.fromkeys(held.next, 0))
-            if found.of(self.batch.next) == self.batch.next:
-                return found  # the commit whose answer was lost had landed
-            found.expect(f"{writer.table.name} table {writer.table.contract.table}", held.of(self.batch.next))
+        if self.found is not None:
+            if self.found.of(self.batch.next) == self.batch.next:
+                return self.found  # the commit whose answer was lost had landed
+            self.found.expect(f"{writer.table.name} table {writer.table.contract.table}", held.of(self.batch.next))
         with writer.measured("stage"):
             accepted = self.batch.without(writer.table.stage(self.batch), self.records, stage=writer.table.name)
-        if not self.lettered:
-            self._write_letters(accepted)
+        self._write_letters(accepted)
         with writer.measured("commit"), telemetry.COMMIT_SECONDS.labels(*writer.labels).time():
             return writer.table.commit(accepted, held)
 
     def _write_letters(self, accepted: Batch) -> None:
-        self.writer.letters.write(accepted.rejected, time.monotonic())
-        self.lettered = True
-        for letter in accepted.rejected:
+        letters = [letter for letter in accepted.rejected if _place(letter) not in self.lettered]
+        self.writer.letters.write(letters, time.monotonic())
+        self.lettered.update(map(_place, letters))
+        for letter in letters:
             telemetry.DEAD_LETTERS.labels(*self.writer.labels, letter.error.stage).inc()
             log.warning("dead letter", stage=letter.error.stage, reason=str(letter.error))
 
     def reopen(self) -> None:
-        """After trouble: forget what was staged, and look again where the target stands."""
-        self.reopened = True
-        telemetry.RETRIES.labels(*self.writer.labels).inc()
-        self.writer.table.open()
-        self.writer.table.own(self.writer.owned)
+        """After trouble: forget what was staged, and look again where the target stands.
+
+        The table is opened once: what `own` loads must be of the very state whose positions are judged.
+        """
+        writer, held = self.writer, self.writer.held
+        telemetry.RETRIES.labels(*writer.labels).inc()
+        self.found = writer.table.open() or Positions.start(held.topic, held.topic_id, len(held.next))
+        writer.table.own(writer.owned)
+
+
+def _place(letter: Rejected) -> tuple[int, int]:
+    return letter.error.partition, letter.error.offset

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from olist.changes import Envelope, Position, codec, decode_envelope
+from olist.changes import MALFORMED, Envelope, Position, codec, decode_envelope
 from olist.contracts import Contract
 from olist.errors import BadRecord
 from olist.topics.reading import Consumed
@@ -93,7 +93,7 @@ def _envelope(value: bytes) -> Envelope[dict[str, Any]] | None:
     """The whole envelope; None for a value that is none, or one that lacks parts a reader of changes does not need."""
     try:
         return decode_envelope(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except MALFORMED:
         return None
 
 
@@ -117,7 +117,7 @@ def _image(image: object) -> dict[str, Any]:
 def _json(content: bytes) -> dict[str, Any] | str:
     try:
         found = msgspec.json.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except MALFORMED:
         return _text(content)
     return found if isinstance(found, dict) else _text(content)
 

@@ -11,7 +11,7 @@ import msgspec
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined] # a public name, re-exported without `as`
 
-from olist.changes import Position, codec
+from olist.changes import MALFORMED, Position, codec
 from olist.contracts import Contract
 from olist.errors import BadInput
 from olist.positions import TopicState
@@ -62,7 +62,7 @@ def key_bytes(text: str, contract: Contract | None) -> bytes:
     for candidate in candidates:
         try:
             return made.encode_key(made.decode_key(candidate.encode()))
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             problem = str(error)
     raise BadInput(f"no key of {contract.table}: {text}", hint=problem)
 

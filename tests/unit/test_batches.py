@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,6 +67,29 @@ def test_bad_records_stand_aside_with_their_place_and_the_rest_goes_on() -> None
     assert batch.frame["order_id"].to_list() == ["a", "z"]
     assert sorted(r.error.offset for r in batch.rejected) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert batch.next == {0: 10}
+
+
+@pytest.mark.parametrize("price", ["1e-100000000", "1.23E-39", "1E-77", "-1e-999999", "1E+9999"])
+def test_a_price_that_arrow_would_round_or_die_of_is_refused(price: str) -> None:
+    batch = decode(record_of(ORDER_ITEMS, item("a", price=price), 0), record_of(ORDER_ITEMS, item("b"), 1))
+    assert batch.frame["order_id"].to_list() == ["b"]
+    assert "price is" in batch.rejected[0].error.reason
+
+
+@pytest.mark.parametrize(
+    ("price", "held"),
+    [("1.1" + "0" * 45, "1.10"), ("0e-999999", "0.00"), ("0e999999", "0.00"), ("7", "7.00"), ("1E+3", "1000.00")],
+)
+def test_a_price_that_is_exact_in_another_spelling_is_taken(price: str, held: str) -> None:
+    batch = decode(record_of(ORDER_ITEMS, item(price=price), 0))
+    assert batch.frame["price"].to_list() == [Decimal(held)]
+
+
+def test_a_record_nested_a_thousand_levels_deep_is_a_bad_record() -> None:
+    deep = b'{"op":"c","source":{"ts_ms":1},"before":' + b"[" * 2_000 + b"]" * 2_000 + b"}"
+    batch = decode(FakeRecord(codec(ORDER_ITEMS).encode_key(("a", 1)), deep, 0), record_of(ORDER_ITEMS, item("b"), 1))
+    assert [r.error.offset for r in batch.rejected] == [0]
+    assert batch.frame["order_id"].to_list() == ["b"]
 
 
 def test_unknown_fields_are_counted_and_are_not_data() -> None:

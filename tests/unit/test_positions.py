@@ -43,5 +43,12 @@ def test_a_topic_that_does_not_fit_the_positions_is_refused_with_the_way_out(now
     assert "olist sink rebuild postgres" in refused.value.hint
 
 
+def test_partitions_of_other_processes_are_not_judged_by_an_old_look() -> None:
+    moved_by_others = TopicState("t", "id-1", {0: 11, 1: 0}, {0: 9, 1: 5})
+    check_topic("postgres", HELD, moved_by_others, only=frozenset({1}))
+    with pytest.raises(PositionRefused):
+        check_topic("postgres", HELD, moved_by_others, only=frozenset({0}))
+
+
 def test_a_topic_that_went_on_is_fine() -> None:
     check_topic("postgres", HELD, TopicState("t", "id-1", {0: 3, 1: 2}, {0: 99, 1: 5}))

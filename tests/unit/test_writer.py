@@ -1,0 +1,139 @@
+"""The writer's recovery, on a table that fails when told to: what is called, in which order, how often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Event
+
+import pytest
+
+from olist.batches import Batch, Rejected
+from olist.errors import Fenced, ServerTrouble
+from olist.positions import Positions, TopicState
+from olist.tables import ORDER_ITEMS
+from sinks.base import Refusal, SinkTable
+from sinks.dead_letters import DeadLetters
+from sinks.patience import Patience
+from sinks.writer import TableWriter
+from tests.records import FakeRecord, record_of
+
+TOPIC = "p.order_items"
+STATE = TopicState(TOPIC, "id-1", {0: 0}, {0: 100})
+ITEM = {
+    "order_id": "o",
+    "order_item_id": 1,
+    "product_id": "p",
+    "seller_id": "s",
+    "shipping_limit_date": 0,
+    "price": "1.00",
+    "freight_value": "0.00",
+}
+
+
+class Instant(Event):
+    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the signature is Event's
+        return False
+
+
+class Letters(DeadLetters):
+    """Keeps what would be written."""
+
+    def __init__(self) -> None:
+        self.written: list[Rejected] = []
+
+    def write(self, rejected: Sequence[Rejected], now: float) -> None:
+        self.written.extend(rejected)
+
+
+class Table(SinkTable):
+    """Commits fail as told: `before` a commit counts, or `after` it, when only the answer is lost."""
+
+    name = "fake"
+
+    def __init__(self, fail: str = "") -> None:
+        super().__init__(ORDER_ITEMS)
+        self.calls: list[str] = []
+        self.held: Positions | None = None
+        self.fail = fail
+
+    def open(self) -> Positions | None:
+        self.calls.append("open")
+        return self.held
+
+    def own(self, partitions: frozenset[int]) -> None:
+        self.calls.append("own")
+
+    def stage(self, batch: Batch) -> Sequence[Refusal]:
+        self.calls.append("stage")
+        return [Refusal(0, "not here")] if self.fail == "refuse" else []
+
+    def commit(self, batch: Batch, held: Positions) -> Positions:
+        self.calls.append("commit")
+        fail, self.fail = self.fail, ""
+        if fail == "before":
+            raise ServerTrouble("fake", "away")
+        if fail == "zombie":
+            self.held = held.advanced({0: 50})
+            raise ServerTrouble("fake", "away")
+        self.held = held.advanced(batch.next)
+        if fail == "after":
+            raise ServerTrouble("fake", "answer lost")
+        return self.held
+
+    def drop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def writer(table: Table) -> tuple[TableWriter, Letters]:
+    letters = Letters()
+    made = TableWriter(TOPIC, table, letters, Patience(100.0, Instant(), lambda: 0.0))
+    made.take_over(frozenset({0}), STATE)
+    table.calls.clear()
+    return made, letters
+
+
+def test_a_batch_is_staged_and_committed_once() -> None:
+    table = Table()
+    made, _letters = writer(table)
+    made.write([record_of(ORDER_ITEMS, ITEM, 4)], {})
+    assert table.calls == ["stage", "commit"]
+    assert made.held.next == {0: 5}
+
+
+def test_after_trouble_the_table_is_opened_once_so_that_what_it_loads_is_what_is_judged() -> None:
+    table = Table("before")
+    made, _letters = writer(table)
+    made.write([record_of(ORDER_ITEMS, ITEM, 4)], {})
+    assert table.calls == ["stage", "commit", "open", "own", "stage", "commit"]
+    assert made.held.next == {0: 5}
+
+
+def test_a_commit_whose_answer_was_lost_is_not_repeated_when_it_had_landed() -> None:
+    table = Table("after")
+    made, _letters = writer(table)
+    made.write([record_of(ORDER_ITEMS, ITEM, 4)], {})
+    assert table.calls == ["stage", "commit", "open", "own"]
+    assert made.held.next == {0: 5}
+
+
+def test_positions_that_stand_elsewhere_after_trouble_fence_the_process() -> None:
+    made, _letters = writer(Table("zombie"))
+    with pytest.raises(Fenced):
+        made.write([record_of(ORDER_ITEMS, ITEM, 4)], {})
+
+
+def test_letters_are_written_once_however_often_a_batch_is_staged() -> None:
+    table = Table("before")
+    made, letters = writer(table)
+    made.write([FakeRecord(None, b"{}", 3), record_of(ORDER_ITEMS, ITEM, 4)], {})
+    assert [letter.error.offset for letter in letters.written] == [3]
+
+
+def test_an_end_beyond_the_records_moves_the_position_past_transaction_markers() -> None:
+    table = Table()
+    made, _letters = writer(table)
+    made.write([record_of(ORDER_ITEMS, ITEM, 4)], {0: 7})
+    assert made.held.next == {0: 7}
+    assert not made.has_news([], {0: 7})
+    assert made.has_news([], {0: 9})
