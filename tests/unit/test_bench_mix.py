@@ -32,11 +32,11 @@ def test_the_same_seed_gives_the_same_bytes(contract: Contract) -> None:
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.table)
 def test_the_shares_are_those_of_the_shape(contract: Contract) -> None:
-    shape, made = SHAPES[contract.table], 20_000
+    shape, made = SHAPES[contract.table], 6_000
     envelopes = [record for record in records(contract, made) if record.raw_value is not None]
     ops = Counter(decode_batch(contract, contract.topic("t"), envelopes).frame[OP].to_list())
-    assert ops["c"] / made == pytest.approx(shape.inserts, abs=0.02)
-    assert ops["d"] / made == pytest.approx(shape.deletes, abs=0.02)
+    assert ops["c"] / made == pytest.approx(shape.inserts, abs=0.03)
+    assert ops["d"] / made == pytest.approx(shape.deletes, abs=0.03)
 
 
 def test_a_deleted_row_never_changes_again() -> None:
