@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from connect.postgres import COMPACTED, EXACTLY_ONCE, SPEED, Config
-from olist.contracts import Contract
+from connect.postgres import EXACTLY_ONCE, SPEED, Config
+from olist.contracts import COMPACTED, Contract
 from olist.settings import Settings
 from olist.shop import split_prefix
 from olist.tables import ORDER_REVIEWS

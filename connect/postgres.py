@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from olist.contracts import Contract
+from olist.contracts import COMPACTED, Contract
 from olist.settings import Settings
 from olist.shop import HEARTBEAT, PUBLICATION, SIGNAL, split_prefix
 from olist.tables import TABLES
 
 PASSWORD = "${env:OLIST_SHOP_PASSWORD}"  # the worker's own environment: a rendered file or the REST API never hold it
-COMPACTED = {"cleanup.policy": "compact"}
 A_DAY_MS = 86_400_000
 
 Config = dict[str, str]

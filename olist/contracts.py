@@ -56,6 +56,10 @@ class Timestamp:
 
 Type = Text | Integer | Float | Money | Timestamp
 
+# A topic that is the truth about its keys. Tombstones stay for ten years, not for Kafka's day: a sink that was away
+# longer than they stay would never see a delete.
+COMPACTED = {"cleanup.policy": "compact", "delete.retention.ms": str(10 * 365 * 86_400_000)}
+
 # What a row's annotations are written with. Bounds are msgspec's to check, in C, while it decodes.
 Str = Annotated[str, Text()]
 Portuguese = Annotated[str, Text("pt")]
@@ -127,7 +131,7 @@ class Contract:
     history: bool = False  # the lake also keeps every change, in <table>_changes
     geo: GeoPoint | None = None
     targets: tuple[Target, ...] = ALL_TARGETS
-    topic_config: dict[str, str] = field(default_factory=lambda: {"cleanup.policy": "compact"})
+    topic_config: dict[str, str] = field(default_factory=lambda: dict(COMPACTED))
 
     def __post_init__(self) -> None:
         names = {column.name for column in self.columns}

@@ -20,4 +20,5 @@ def lag(target: str, contract: Contract, settings: Settings, state: TopicState) 
     if target not in contract.targets:
         return None
     held = read_positions(target, contract, settings)
-    return sum(end - max(held.next.get(p, 0) if held else 0, state.first[p]) for p, end in state.end.items())
+    stands = held.next if held and held.topic_id == state.topic_id else {}  # another topic's positions count nothing
+    return sum(max(0, end - max(stands.get(p, 0), state.first[p])) for p, end in state.end.items())

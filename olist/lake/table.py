@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -48,6 +49,7 @@ from olist.lake.trouble import lake_trouble
 from olist.positions import Positions
 
 KEY = "olist.key"  # table property: the contract's key columns
+PARTITION_BY = "olist.partition-by"  # table property: the column by whose month it is partitioned
 POSITIONS = "olist.positions"  # table property: where the table stands
 MOVED = "olist.positions.moved"  # snapshot summary: partition -> [from, to) of this commit, for audit
 MAX_CONFLICTS = 20
@@ -80,6 +82,7 @@ class LakeTable:
         self.index = KeyIndex()
         self._partition_of: list[Record] = []  # by file number
         self._opened: Table | None = None
+        self._indexed: int | None = None  # the snapshot whose rows the index knows
 
     @property
     def table(self) -> Table:
@@ -101,10 +104,12 @@ class LakeTable:
             ContractRefused: the table there and the contract cannot both be right.
             ServerTrouble: catalog or storage is away.
         """
-        with lake_trouble():
-            self._opened = self._load_or_create()
-            self._evolve(self._opened)
-        return self.positions
+        for _attempt in range(MAX_CONFLICTS):
+            with lake_trouble(), suppress(CommitFailedException):  # another process evolved it in the same moment
+                self._opened = self._load_or_create()
+                self._evolve(self._opened)
+                return self.positions
+        raise ServerTrouble("lake catalog", f"{self.name}: {MAX_CONFLICTS} changes of its schema lost to others")
 
     def own(self, partitions: frozenset[int]) -> None:
         """Rebuild the key index for the rows of some topic partitions, from the key columns alone."""
@@ -118,11 +123,20 @@ class LakeTable:
                 if not rows.is_empty():
                     numbers = rows[ROW].to_numpy().astype(np.int64)
                     self._place(fingerprints(rows, self.contract.key), data_file, numbers)
+        self._indexed = self._head()
 
     def stage(self, changes: pl.DataFrame) -> Staged:
-        """Write the files of a batch's changes: for current rows the last change per key, for a history all of them."""
+        """Write the files of a batch's changes: for current rows the last change per key, for a history all of them.
+
+        Raises:
+            ServerTrouble: storage is away, or the table was opened anew and `own` has not indexed that state.
+        """
         with lake_trouble():
-            return self._stage_history(changes) if self.history else self._stage_current(changes)
+            if self.history:
+                return self._stage_history(changes)
+            if self._indexed != self._head():  # an older index would miss rows to delete, and double their keys
+                raise ServerTrouble("lake", f"{self.name}: opened anew since its keys were indexed")
+            return self._stage_current(changes)
 
     def commit(self, staged: Staged, held: Positions, to: Mapping[int, int]) -> Positions:
         """Commit staged files and the positions `to`; return the table's positions after it.
@@ -148,6 +162,7 @@ class LakeTable:
                     raise
             else:
                 self._learn(staged)
+                self._indexed = self._head()
                 self._wait(table_pause_s(self.table.metadata))
                 return moved
         raise ServerTrouble("lake catalog", f"{self.name}: {MAX_CONFLICTS} commits in a row lost to other writers")
@@ -173,12 +188,12 @@ class LakeTable:
             return self.catalog.load_table(name)
 
     def _evolve(self, table: Table) -> None:
-        key = " ".join(self.contract.key)
-        if (was := table.properties.get(KEY, key)) != key:
-            raise ContractRefused(
-                f"lake table {self.name}: its key was ({was}), the contract's is ({key})",
-                hint="another key makes other rows: rebuild the table from the topic",
-            )
+        for name, says in self._said().items():
+            if (was := table.properties.get(name, says)) != says:
+                raise ContractRefused(
+                    f"lake table {self.name}: {name} was ({was}), the contract's is ({says})",
+                    hint="another key or partitioning lays other files: rebuild the table from the topic",
+                )
         there = contract_columns(table.schema())
         if self.history:  # nothing but the key is required there, whatever the contract says
             want = {column.name: column.nullable for column in self.contract.columns}
@@ -196,7 +211,12 @@ class LakeTable:
 
     def _said(self) -> dict[str, str]:
         """What the schema cannot say of the contract."""
-        return {KEY: " ".join(self.contract.key)}
+        by = self.contract.partition_by
+        return {KEY: " ".join(self.contract.key), PARTITION_BY: by.column if by and not self.history else ""}
+
+    def _head(self) -> int | None:
+        snapshot = self.table.current_snapshot()
+        return snapshot.snapshot_id if snapshot else None
 
     def _stage_history(self, changes: pl.DataFrame) -> Staged:
         staged, writing = Staged(), Writing.of(self.table)
@@ -254,6 +274,7 @@ class LakeTable:
                 raise Fenced(f"lake table {self.name} was dropped and made again since this process opened it")
             if not self.history and len(self.index):
                 self._follow_rewrites(before, staged)
+            self._indexed = self._head()
 
     def _follow_rewrites(self, before: Table, staged: Staged) -> None:
         seen = before.current_snapshot()

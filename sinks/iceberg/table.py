@@ -16,6 +16,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 
 from olist.batches import Batch
 from olist.contracts import Contract
+from olist.errors import PositionRefused
 from olist.lake.catalog import open_catalog
 from olist.lake.table import LakeTable, Staged, unseen
 from olist.lake.trouble import lake_trouble
@@ -93,6 +94,11 @@ def _lowest(held: list[Positions | None]) -> Positions | None:
     if len(known) < len(held):
         return None
     first = known[0]
+    if len({positions.topic_id for positions in known}) > 1:
+        raise PositionRefused(
+            f"the lake tables of {first.topic} hold positions of topics with different ids; a rebuild was cut short",
+            hint="`olist sink rebuild iceberg` empties them and reads the topic from its beginning",
+        )
     return Positions(first.topic, first.topic_id, {p: min(k.next[p] for k in known) for p in first.next})
 
 
