@@ -48,6 +48,7 @@ class Reader:
 
     def data_facts(self, contents: Contents) -> list[DataFacts]:
         """The data files, with their deletes counted."""
+        self.delete_files.load(contents.deletes)
         deleted: Counter[str] = Counter()
         by: Counter[str] = Counter()
         for path in contents.deletes:

@@ -155,10 +155,9 @@ class Job:
     def _merge_deletes(self, counted: Counted) -> None:
         table = self.means.catalog.load_table(identifier(self.name))
         start = self.reader(table).contents(table)
-        for group in self.plan(table, start).deletes:
-            if self.means.stopping():
-                return
-            self._land(table, merge_deletes(table, group, start, self.reader(table)), start, counted)
+        groups = self.plan(table, start).deletes
+        if groups and not self.means.stopping():
+            self._land(table, merge_deletes(table, groups, start, self.reader(table)), start, counted)
 
     def _land(self, table: Table, change: Change, start: Contents, counted: Counted) -> None:
         landing = Landing(self.means.catalog, identifier(self.name), self.reader(table))

@@ -112,6 +112,7 @@ class Landing:
         """Delete files that refer to no data file which is live after the change."""
         gone = {file.file_path for file in change.removed}
         live = head.data.keys() - gone
+        self.reader.delete_files.load(head.deletes)
         counts = self.reader.delete_files.counts
         return [
             entry.data_file

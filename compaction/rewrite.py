@@ -7,7 +7,9 @@ field id.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
@@ -34,6 +36,7 @@ I64 = npt.NDArray[np.int64]
 ORIGIN = "_origin"  # number of the input file and row in it, packed
 FIELD_ID = b"PARQUET:field_id"
 BATCH_ROWS = 1 << 16
+AHEAD, SMALL_BYTES = 8, 1 << 20  # small files that are fetched before they are needed
 ROW_GROUP_ROWS = 1 << 17
 ROW_GROUP_BYTES = 16 << 20  # decoded
 PROCESS_BYTES = 200 << 20  # Python with its libraries, before the first row
@@ -153,15 +156,15 @@ class _Outputs:
 
 
 def _live_rows(table: Table, schema: Schema, task: Task) -> Iterator[pl.DataFrame]:
-    """The tasks' rows that are not deleted, in the schema's columns and with `ORIGIN`, some ten thousand at a time."""
-    for number, file in enumerate(task.files):
-        gone = task.deleted.get(file.file_path, np.empty(0, dtype=np.int64))
-        if len(gone) == file.record_count:
-            continue
-        keep = np.ones(file.record_count, dtype=bool)
-        keep[gone] = False
+    """The task's rows that are not deleted, in the schema's columns and with `ORIGIN`, some ten thousand at a time."""
+    none = np.empty(0, dtype=np.int64)
+    gone = [task.deleted.get(file.file_path, none) for file in task.files]
+    wanted = [n for n, file in enumerate(task.files) if len(gone[n]) < file.record_count]
+    for number, source in zip(wanted, _sources(table, [task.files[n] for n in wanted]), strict=True):
+        keep = np.ones(task.files[number].record_count, dtype=bool)
+        keep[gone[number]] = False
         row = 0
-        for rows in _rows(table, schema, file.file_path):
+        for rows in _rows(source, schema):
             here = keep[row : row + rows.num_rows]
             origins = pack(number, np.arange(row, row + rows.num_rows, dtype=np.int64))
             row += rows.num_rows
@@ -169,11 +172,31 @@ def _live_rows(table: Table, schema: Schema, task: Task) -> Iterator[pl.DataFram
             yield frame if here.all() else frame.filter(pl.Series(here))
 
 
-def _rows(table: Table, schema: Schema, path: str) -> Iterator[pa.Table]:
+def _sources(table: Table, files: Sequence[DataFile]) -> Iterator[Any]:
+    """The files in order, to be read by Parquet; small ones are fetched ahead, a few at once, and whole."""
+
+    def fetch(file: DataFile) -> Any:
+        stream = table.io.new_input(file.file_path).open()
+        if file.file_size_in_bytes > SMALL_BYTES:
+            return stream
+        with stream:
+            return pa.BufferReader(stream.read())
+
+    with ThreadPoolExecutor(AHEAD) as pool:
+        coming: deque[Future[Any]] = deque()
+        for file in files:
+            coming.append(pool.submit(fetch, file))
+            if len(coming) > AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+
+def _rows(source: Any, schema: Schema) -> Iterator[pa.Table]:
     """A file's rows in the schema's columns and types, in batches."""
     wanted = schema_to_pyarrow(schema, include_field_ids=True)
-    with table.io.new_input(path).open() as stream:
-        file = pq.ParquetFile(stream)  # type: ignore[arg-type]  # PyIceberg promises less than it gives
+    with source:
+        file = pq.ParquetFile(source)
         name_of = {_field_id(column): column.name for column in file.schema_arrow}
         there = {column.name: name_of[_field_id(column)] for column in wanted if _field_id(column) in name_of}
         for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(there.values()), use_threads=False):

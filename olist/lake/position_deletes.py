@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 
@@ -18,37 +18,71 @@ from olist.lake.files import DELETE_PATH, DELETE_POS
 I64 = npt.NDArray[np.int64]
 
 
+SIDE_BY_SIDE = 8
+KEPT_ROWS = 1 << 22  # deleted rows kept in memory, 8 bytes each
+
+
 class DeleteFiles:
-    """Reads delete files, and remembers of each how many rows it deletes per data file: a file never changes."""
+    """Reads delete files, several at once, and remembers what they say: a file never changes.
+
+    Of every file it remembers how many rows it deletes per data file; of the first `KEPT_ROWS` deletes also which. So a
+    commit that is tried again reads only the delete files that came since.
+    """
 
     def __init__(self, io: FileIO) -> None:
         self._io = io
         self._counts: dict[str, Counter[str]] = {}
+        self._kept: dict[str, dict[str, I64]] = {}
+        self._kept_rows = 0
 
     def counts(self, path: str) -> Counter[str]:
         """Data file -> rows that this delete file deletes of it."""
-        found = self._counts.get(path)
-        if found is None:
-            found = Counter()
-            for batch in _batches(self._io, path):
-                names, codes = _dictionary(batch)
-                for code, count in enumerate(np.bincount(codes, minlength=len(names)).tolist()):
-                    found[names[code].as_py()] += count
-            found = self._counts[path] = +found  # a dictionary may name paths that no row of its batch has
-        return found
+        if path not in self._counts:
+            self.load([path])
+        return self._counts[path]
+
+    def load(self, paths: Iterable[str]) -> None:
+        """Read the files that are not known yet."""
+        unknown = [path for path in paths if path not in self._counts]
+        if not unknown:
+            return
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            for path, rows in zip(unknown, pool.map(self._read, unknown), strict=True):
+                self._counts[path] = Counter({data_file: len(some) for data_file, some in rows.items()})
+                size = self._counts[path].total()
+                if self._kept_rows + size <= KEPT_ROWS:
+                    self._kept[path] = rows
+                    self._kept_rows += size
 
     def rows(self, paths: Iterable[str], data_files: Collection[str]) -> dict[str, I64]:
         """Data file -> its deleted rows, sorted, each once; only of `data_files`, only those with some."""
+        paths = list(paths)
+        self.load(paths)
         found: dict[str, list[I64]] = defaultdict(list)
         for path in paths:
-            if self.counts(path).keys() & data_files:
-                for data_file, rows in _rows(self._io, path, data_files):
-                    found[data_file].append(rows)
+            wanted = self._counts[path].keys() & data_files
+            rows = self._rows(path) if wanted else {}
+            for data_file in wanted:
+                found[data_file].append(rows[data_file])
         return {data_file: np.unique(np.concatenate(parts)) for data_file, parts in found.items()}
 
     def keep(self, paths: Collection[str]) -> None:
         """Forget all files but these."""
         self._counts = {path: counts for path, counts in self._counts.items() if path in paths}
+        self._kept = {path: rows for path, rows in self._kept.items() if path in paths}
+        self._kept_rows = sum(self._counts[path].total() for path in self._kept)
+
+    def _rows(self, path: str) -> dict[str, I64]:
+        return self._kept[path] if path in self._kept else self._read(path)
+
+    def _read(self, path: str) -> dict[str, I64]:
+        parts: dict[str, list[I64]] = defaultdict(list)
+        for batch in _batches(self._io, path):
+            names, codes = _dictionary(batch)
+            rows: Any = batch[DELETE_POS].to_numpy()
+            for code in np.unique(codes).tolist():
+                parts[names[code].as_py()].append(rows[codes == code].astype(np.int64))
+        return {data_file: np.concatenate(some) for data_file, some in parts.items()}
 
 
 def _batches(io: FileIO, path: str) -> Iterator[pa.RecordBatch]:
@@ -61,14 +95,3 @@ def _dictionary(batch: pa.RecordBatch) -> tuple[pa.Array[Any], npt.NDArray[np.in
     """The paths of a batch of deletes, and each row's number among them."""
     column: Any = batch[DELETE_PATH]
     return column.dictionary, column.indices.to_numpy()
-
-
-def _rows(io: FileIO, path: str, data_files: Collection[str]) -> Iterator[tuple[str, I64]]:
-    wanted = pa.array(list(data_files), type=pa.string())
-    for batch in _batches(io, path):
-        names, codes = _dictionary(batch)
-        rows: Any = batch[DELETE_POS].to_numpy()
-        for code in np.flatnonzero(pc.is_in(names, wanted).to_numpy(zero_copy_only=False)).tolist():
-            here = rows[codes == code]
-            if len(here):
-                yield names[code].as_py(), here.astype(np.int64)

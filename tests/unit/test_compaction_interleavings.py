@@ -132,8 +132,9 @@ class Interleavings(RuleBasedStateMachine):
         job = self.jobs[n]
         table = self.lake.catalog.load_table(self.name)
         start = job.reader(table).contents(table)
-        for group in job.plan(table, start).deletes[:1]:
-            self.worked_out[n] = merge_deletes(table, group, start, job.reader(table)), start
+        groups = job.plan(table, start).deletes[:1]
+        if groups:
+            self.worked_out[n] = merge_deletes(table, groups, start, job.reader(table)), start
 
     @precondition(lambda self: any(self.worked_out))
     @rule(n=compactors)
