@@ -3,12 +3,12 @@
 Kept are the last snapshots of every branch (by ``history.expire.*`` of the table, or of the branch where it says its
 own), every tag and every branch's head. What an expired snapshot said of positions is folded into the table property
 `AUDITED` in the same commit: partition -> the offset up to which ranges were seen to follow each other without gap or
-overlap. So `AUDITED` and the ranges of the snapshots that are left always add up to the table's positions.
+overlap. So `AUDITED` and the ranges of the snapshots after `AUDITED_TO` always add up to the table's positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -32,6 +32,7 @@ from olist.lake.moves import MOVES
 from olist.lake.table import MOVED
 
 AUDITED = "olist.positions.audited"
+AUDITED_TO = f"{AUDITED}-to"  # table property: the sequence number of the newest snapshot in the audit
 
 Ranges = Mapping[int, tuple[int, int]]  # topic partition -> [from, to)
 
@@ -96,6 +97,21 @@ def audited_of(metadata: TableMetadata) -> dict[int, int]:
     return msgspec.json.decode(metadata.properties.get(AUDITED, "{}"), type=dict[int, int])
 
 
+def audit(metadata: TableMetadata, gone: Sequence[int]) -> tuple[dict[int, int], int]:
+    """The audit with everything behind it up to the newest snapshot that goes, and that one's sequence number.
+
+    Snapshots in between that stay (a tag holds them) are folded as well, and never again.
+
+    Raises:
+        Stopped: their ranges do not follow each other.
+    """
+    main, done = metadata.snapshot_by_name("main"), int(metadata.properties.get(AUDITED_TO, "0"))
+    trunk = list(_ancestors(metadata, main.snapshot_id if main else None))
+    to = max([done, *(s.sequence_number or 0 for s in trunk if s.snapshot_id in gone)])
+    due = [snapshot for snapshot in reversed(trunk) if done < (snapshot.sequence_number or 0) <= to]
+    return fold(audited_of(metadata), map(ranges_of, due)), to
+
+
 def only_used_by(gone: Iterable[Snapshot], metadata: TableMetadata, manifests: Manifests) -> set[str]:
     """Files of these snapshots that no other of the table's snapshots refers to: lists, manifests, data, moves."""
     gone = list(gone)
@@ -148,14 +164,12 @@ class Expiry:
         """
         metadata = table.metadata
         ids = [snapshot.snapshot_id for snapshot in gone]
-        main = metadata.snapshot_by_name("main")
-        trunk = [s for s in _ancestors(metadata, main.snapshot_id if main else None) if s.snapshot_id in set(ids)]
-        audited = fold(audited_of(metadata), [ranges_of(snapshot) for snapshot in reversed(trunk)])
+        audited, to = audit(metadata, ids)
         self.catalog.commit_table(
             table,
             (AssertTableUUID(uuid=metadata.table_uuid), _NothingPointsAt(snapshot_ids=ids)),  # type: ignore[arg-type]
             (
                 RemoveSnapshotsUpdate(snapshot_ids=ids),
-                SetPropertiesUpdate(updates={AUDITED: msgspec.json.encode(audited).decode()}),
+                SetPropertiesUpdate(updates={AUDITED: msgspec.json.encode(audited).decode(), AUDITED_TO: str(to)}),
             ),
         )

@@ -80,6 +80,23 @@ def test_a_tag_keeps_its_snapshot_and_all_its_files(lake: Lake) -> None:
     assert lake.held() == lake.model
 
 
+def test_a_tag_in_the_middle_leaves_no_gap_in_the_audit(lake: Lake) -> None:
+    writer = lake.writer()
+    for value in range(8):
+        lake.write(writer, [(key, value) for key in range(6)])
+    now = table(lake)
+    with now.manage_snapshots() as refs:
+        refs.create_tag(now.snapshots()[3].snapshot_id, "month-end")
+    with now.transaction() as transaction:
+        transaction.set_properties({"history.expire.min-snapshots-to-keep": "1"})
+    for turn in (1, 2):
+        assert lake.compact(lake.job(now_ms=turn * FAR)).expired > 0
+        writer = lake.writer()
+        for value in range(8):
+            lake.write(writer, [(key, value) for key in range(6)])
+    assert lake.held() == lake.model
+
+
 def test_a_tag_put_on_a_snapshot_while_it_expires_is_not_lost(lake: Lake) -> None:
     job = lake.job(now_ms=FAR)
     loaded = table(lake)

@@ -20,7 +20,7 @@ class Clock:
 class Instant(Event):
     """An event whose waits take no time."""
 
-    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the signature is Event's
+    def wait(self, timeout: float | None = None) -> bool:
         return self.is_set()
 
 

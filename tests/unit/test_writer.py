@@ -31,7 +31,7 @@ ITEM = {
 
 
 class Instant(Event):
-    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the signature is Event's
+    def wait(self, timeout: float | None = None) -> bool:
         return False
 
 
