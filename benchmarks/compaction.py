@@ -7,6 +7,7 @@ python -m benchmarks.compaction rewrite --files 100 --rows 30000
 from __future__ import annotations
 
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,7 @@ def main() -> None:
 @click.option("--seed", default=1, show_default=True)
 def soak(minutes: float, rate: int, orders: int, every: str, seed: int) -> None:
     """A sink that commits each second, a compactor beside it, `olist check` at random pauses and at the end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # sink and compactor end with this process
     with TemporaryDirectory() as folder:
         home = Path(folder)
         port = free_ports(1, after=28_000)[0]
