@@ -76,7 +76,7 @@ def test_ls_shows_the_prefixs_topics_and_all_shows_others(olist: Any, shop: Sett
 def test_describe_shows_id_offsets_own_settings_and_columns(olist: Any, contract: Contract) -> None:
     found = json.loads(olist("describe", contract.table, "-o", "json").output)
     assert sum(one["end"] - one["first"] for one in found["partitions"]) == ROWS + 4
-    assert found["settings"] == {"cleanup.policy": "compact"}
+    assert found["settings"] == contract.topic_config
     assert [one["name"] for one in found["columns"]] == [column.name for column in contract.columns]
     shown = olist("describe", contract.table).output
     assert found["topic_id"] in shown
