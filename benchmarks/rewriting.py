@@ -7,7 +7,6 @@ its figures are of the JVM alone, from before the call to after it.
 
 from __future__ import annotations
 
-import resource
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import psutil
 import pyarrow as pa
 from pyiceberg.table import Table
 
+from benchmarks.memory import peak_mb as own_peak_mb
 from benchmarks.upsert import _frame
 from compaction.job import Job, Means
 from compaction.rewrite import Budget
@@ -108,7 +108,7 @@ def ours(home: Path, memory_mb: int, order: bool) -> Rewriting:
         job = Job(Means(open_catalog(settings), settings, budget, scan_up_to=0), contract)
         table = job.load()
         assert table is not None
-        return _measured(table, time.process_time, lambda: job.run(table), _peak_mb)
+        return _measured(table, time.process_time, lambda: job.run(table), own_peak_mb)
 
 
 def _by_spark(engine: Spark, home: Path, order: bool) -> Rewriting:
@@ -150,10 +150,6 @@ def _measured(
         after = int(of.rows(f"SELECT count(*) FROM {TABLE}")[0][0])
         files = int(of.rows(f"SELECT count(*) FROM {TABLE}.data_files")[0][0])
     return Rewriting(round(size_mb, 1), round(wall, 2), round(cpu, 2), round(size_mb / cpu, 1), peak_mb(), after, files)
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

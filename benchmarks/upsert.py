@@ -10,7 +10,6 @@ and its figure is then a bound. Both are handed the rows as they want them (a fr
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from benchmarks.memory import peak_mb as own_peak_mb
 from olist.batches import COMMITTED_AT, META, OFFSET, OP, PARTITION, frame_schema
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.schema import iceberg_schema
@@ -103,8 +103,7 @@ def _report(pipe: Connection, index_s: float, upsert: Callable[[], object]) -> N
     pipe.send(index_s)
     wall, cpu = time.perf_counter(), time.process_time()
     upsert()
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    pipe.send(Measured(time.perf_counter() - wall, time.process_time() - cpu, peak_mb))
+    pipe.send(Measured(time.perf_counter() - wall, time.process_time() - cpu, own_peak_mb()))
 
 
 def _filled(home: Path, rows: int) -> LakeTable:
