@@ -27,6 +27,8 @@ def test_a_letter_that_is_written_again_after_trouble_counts_once() -> None:
     limit = Limit(most=10, window_s=60)
     for attempt in range(5):
         limit.take(range(10), float(attempt))
+    with pytest.raises(TooManyDeadLetters, match="11 records"):
+        limit.take(["one more"], 5.0)
 
 
 def test_tables_that_are_written_side_by_side_share_the_limit() -> None:
