@@ -11,10 +11,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from olist import derived
 from olist.contracts import Contract
 from olist.errors import BadInput
-from olist.settings import settings
-from olist.tables import TABLES
+from olist.settings import Settings, settings
 from sinks.targets import TARGETS
 
 target_argument = click.argument("target", type=click.Choice(TARGETS))
@@ -91,7 +91,7 @@ def status(tables: str, output: str) -> None:
     from sinks.lag import lag
 
     current = settings()
-    contracts = contracts_for(None, tables)
+    contracts = contracts_there(current, tables)
     states = topic_states(admin_client(current.kafka_bootstrap), [c.topic(current.topic_prefix) for c in contracts])
     behind = {
         contract.table: {t: lag(t, contract, current, states[contract.topic(current.topic_prefix)]) for t in TARGETS}
@@ -112,7 +112,19 @@ def contracts_for(target: str | None, tables: str) -> Sequence[Contract]:
     Raises:
         BadInput: a name that is no table.
     """
-    names = [name.strip() for name in tables.split(",") if name.strip()] or list(TABLES)
-    if unknown := [name for name in names if name not in TABLES]:
-        raise BadInput(f"no table named {', '.join(unknown)}", hint=f"tables: {', '.join(TABLES)}")
-    return [TABLES[name] for name in names if target is None or target in TABLES[name].targets]
+    known = derived.contracts()
+    names = [name.strip() for name in tables.split(",") if name.strip()] or list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise BadInput(f"no table named {', '.join(unknown)}", hint=f"tables: {', '.join(known)}")
+    return [known[name] for name in names if target is None or target in known[name].targets]
+
+
+def contracts_there(current: Settings, tables: str) -> Sequence[Contract]:
+    """As `contracts_for`; without names, an app's output only when its topic is there: apps need not run."""
+    from olist.topics.survey import Broker
+
+    if tables.strip():
+        return contracts_for(None, tables)
+    there = set(Broker(current).names())
+    optional = derived.derived()
+    return [c for c in contracts_for(None, "") if c.table not in optional or c.topic(current.topic_prefix) in there]

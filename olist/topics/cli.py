@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from olist.contracts import Contract
+from olist.derived import contracts
 from olist.settings import Settings, settings
-from olist.tables import TABLES
 from olist.topics.lines import as_json, line
 from olist.topics.starting import moment
 from olist.topics.survey import Broker
@@ -127,4 +127,4 @@ def tail(
 
 def contract_of(topic: str, current: Settings) -> Contract | None:
     """The contract whose topic this is, if it is one's."""
-    return TABLES.get(topic.removeprefix(f"{current.topic_prefix}."))
+    return contracts().get(topic.removeprefix(f"{current.topic_prefix}."))

@@ -71,13 +71,14 @@ def command(
     from sinks.check.as_json import report_json
     from sinks.check.compare import check
     from sinks.check.view import day_lines, difference_lines, remarks, report_table, verdict
-    from sinks.cli import contracts_for
+    from sinks.cli import contracts_there
 
     shown = _console()
     with shown.status("") as status:
+        current = settings()
         report = check(
-            settings(),
-            contracts=contracts_for(None, tables),
+            current,
+            contracts=contracts_there(current, tables),
             targets=targets,
             wait_s=wait_s,
             explain=explain,

@@ -91,7 +91,7 @@ def check(
     reports = []
     for contract in contracts:
         told(f"checking {contract.table}")
-        files = None if frames is None else frames[contract.table]
+        files = None if frames is None else frames.get(contract.table)
         reports.append(_table(contract, states[contract.table], settings, targets, refusals, explain, files))
     return Report(tuple(reports))
 

@@ -1,0 +1,110 @@
+"""What a stream app is: a name, what it reads, what it writes, and pure functions or one SELECT between them.
+
+An app is one file of this folder that ends in ``APP = FlinkApp(...)`` or ``APP = FaustApp(...)``. Its docstring says
+what it reads and writes, what state it keeps for how long, and what it guarantees. Its output contracts are declared in
+the same file; the sinks find them (`olist.derived`) and carry them like any table.
+
+Nothing here imports an engine: declaring an app, rendering it and testing its functions need neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from olist.changes import Change
+from olist.contracts import Contract, Row
+from olist.errors import BadRecord
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+Key: TypeAlias = tuple[str, ...]
+"""A space's name and the values of the key columns, as text: what a Faust app's state belongs to."""
+
+Out: TypeAlias = tuple[Contract, Row]
+"""One row of one output."""
+
+
+@dataclass(frozen=True, eq=False)
+class FlinkApp:
+    """An app that is one SELECT over the contracts it reads; Flink keeps it up to date with every change.
+
+    `select` reads each contract by its table's name, as a view of its current rows (the contract's columns, money as
+    DECIMAL, timestamps as BIGINT microseconds, and `_committed_us`), and yields the output contract's columns by name.
+    `state_ttl` says for how long an idle row of a table is remembered; a table that is not named is kept for ever.
+    """
+
+    name: str
+    reads: tuple[Contract, ...]
+    writes: Contract
+    select: str
+    state_ttl: Mapping[str, timedelta] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> tuple[Contract, ...]:
+        """The one output."""
+        return (self.writes,)
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """A contract that a Faust app reads, arranged by the columns that make its state's key.
+
+    Where `by` is not the contract's own key, records are first forwarded to a topic of the app's own, keyed by it, so
+    that everything about one key meets in one partition. `space` keeps keys of different kinds apart.
+    """
+
+    contract: Contract
+    by: tuple[str, ...]
+    space: str = ""
+
+
+def no_timer(_state: Any) -> int | None:
+    """Rows of this app do not change by the passing of time."""
+    return None
+
+
+def no_rows(_refused: BadRecord) -> Iterable[Out]:
+    """This app says nothing of records that cannot be decoded; they are on the dead-letter topic."""
+    return ()
+
+
+@dataclass(frozen=True, eq=False)
+class FaustApp(Generic[S]):
+    """An app that folds the changes of each key into a state, and derives rows from the state.
+
+    All four functions are pure. Rows are a function of the state, so that a change which comes twice (the state knows
+    the position of the last one it holds) changes nothing and leaves the same rows: state and output are effectively
+    once.
+
+    Attributes:
+        name: the app's name, its file's name.
+        reads: inputs, each arranged by the state's key.
+        writes: the contracts of its rows. The rows of one key are of that key alone.
+        state: a struct with a default for every field: the state of a key of which nothing is known.
+        fold: state after a change; may change the state in place and return it.
+        rows: the rows that a key's state and the event-time clock (microseconds since 1970) stand for.
+        due: the next event time at which `rows` gives something else by itself, or None.
+        of_refused: rows about a record that cannot be decoded.
+    """
+
+    name: str
+    reads: tuple[Input, ...]
+    writes: tuple[Contract, ...]
+    state: type[S]
+    fold: Callable[[S, Input, Change], S]
+    rows: Callable[[Key, S, int], Iterable[Out]]
+    due: Callable[[S], int | None] = no_timer
+    of_refused: Callable[[BadRecord], Iterable[Out]] = no_rows
+
+    @property
+    def outputs(self) -> tuple[Contract, ...]:
+        """Every output."""
+        return self.writes
+
+
+App: TypeAlias = FlinkApp | FaustApp[Any]
