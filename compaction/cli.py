@@ -18,10 +18,10 @@ import click
 import msgspec
 from rich.console import Console
 
+from olist import derived
 from olist.contracts import Contract
 from olist.errors import BadInput
 from olist.settings import settings
-from olist.tables import TABLES
 
 if TYPE_CHECKING:
     from compaction.job import Job, Means
@@ -208,7 +208,8 @@ def _means(memory: int, stopping: Event) -> Iterator[Means]:
 
 
 def _contracts(tables: str) -> list[Contract]:
-    names = [name.strip() for name in tables.split(",") if name.strip()] or list(TABLES)
-    if unknown := [name for name in names if name not in TABLES]:
-        raise BadInput(f"no table named {', '.join(unknown)}", hint=f"tables: {', '.join(TABLES)}")
-    return [TABLES[name] for name in names if "iceberg" in TABLES[name].targets]
+    known = derived.contracts()
+    names = [name.strip() for name in tables.split(",") if name.strip()] or list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise BadInput(f"no table named {', '.join(unknown)}", hint=f"tables: {', '.join(known)}")
+    return [known[name] for name in names if "iceberg" in known[name].targets]

@@ -1,7 +1,8 @@
-"""kill -9 of every server on the road from the shop to the topics, while the shop is busy: each change exactly once."""
+"""kill -9 of every server on the road from shop to targets, while the shop is busy: each change exactly once."""
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from producers.replay import make_plan as direct_plan
 from producers.sending import Sender
 from producers.shop.replay import Run as ShopRun
 from producers.shop.replay import make_plan
+from sinks.targets import TARGETS
+from tests.faults.shop import Shop
 from tests.shops import WITHIN_S, CapturedShop, batch, contracts, shop_settings, unlike_histories, unlike_the_shop
 from tests.waiting import wait_until
 
@@ -64,13 +67,25 @@ def shop(connect_stack: Stack) -> Iterator[CapturedShop]:
         yield made
 
 
+@pytest.fixture
+def sinks(shop: CapturedShop, data: Path, tmp_path: Path) -> Iterator[Shop]:
+    """The three sinks as processes, carrying the captured topics to targets that were empty."""
+    made = Shop(shop.settings, data, tmp_path, random.Random(3))
+    made.empty_targets()
+    for target in TARGETS:
+        made.sink(target)
+    yield made
+    made.close()
+    made.empty_targets()
+
+
 def committed(progress: Progress, changes: int) -> bool:
     return progress.acknowledged >= changes
 
 
 @pytest.mark.parametrize("victim", ["connect", "postgres", "kafka"])
 def test_no_change_is_lost_or_doubled_when_a_server_dies_during_the_replay(
-    connect_stack: Stack, shop: CapturedShop, dataset: Dataset, direct: Settings, victim: str
+    connect_stack: Stack, shop: CapturedShop, sinks: Shop, dataset: Dataset, direct: Settings, victim: str
 ) -> None:
     whole = make_plan(dataset, shop.settings, None).changes.height
     quick = whole - 2400  # the catalogue, and a few orders
@@ -88,6 +103,7 @@ def test_no_change_is_lost_or_doubled_when_a_server_dies_during_the_replay(
     shop.wait()
     assert unlike_histories(shop.settings, direct) == []
     assert unlike_the_shop(shop) == []
+    sinks.assert_all_equal()
 
 
 def test_a_replay_that_is_killed_goes_on_after_its_last_commit(
