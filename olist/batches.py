@@ -13,11 +13,12 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from olist.changes import MALFORMED, TOMBSTONE, UNAVAILABLE, Codec, Image, codec
-from olist.contracts import Column, Contract, Float, Integer, Money, Row, Text, Timestamp, Type
+from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Row, Text, Timestamp, Type, inside
 from olist.errors import BadRecord
 
 T = TypeVar("T")
@@ -96,6 +97,8 @@ def polars_type(kind: Type) -> pl.DataType:
             return pl.Decimal(precision, scale)
         case Timestamp():
             return pl.Datetime("us")
+        case ListOf(columns=columns):
+            return pl.List(pl.Struct({column.name: polars_type(column.type) for column in columns}))
 
 
 def frame_schema(contract: Contract) -> dict[str, pl.DataType]:
@@ -174,13 +177,9 @@ class _Decoded:
         values = list(map(attrgetter(column.name), rows))
         if column.name in self.contract.key:
             values = self._key_values(column.name, values, bad)
-        if isinstance(column.type, Money):
-            return _decimals(column, column.type, values, bad)
-        series = pl.Series(column.name, values, dtype=polars_type(column.type), strict=True)
-        if isinstance(column.type, Text):
-            for row in (series == UNAVAILABLE).arg_true():
-                bad[row] = f"{column.name} was not captured; the source table needs REPLICA IDENTITY FULL"
-        return series
+        if isinstance(column.type, ListOf):
+            return _lists(column, column.type, values, bad)
+        return _series(column, values, bad)
 
     def _key_values(self, name: str, of_rows: list[Any], bad: dict[int, str]) -> list[Any]:
         of_keys = list(map(attrgetter(name), self.keys))
@@ -214,6 +213,33 @@ def _each(decode: Callable[[bytes], T], texts: Iterator[bytes]) -> list[T | None
 def _is_of_a_row(image: Image[Row]) -> bool:
     """Whether it is a change of one row: a delete, or anything else with an after-image."""
     return image.op == "d" or (image.after is not None and image.op not in ("t", "m"))
+
+
+def _series(column: Column, values: list[Any], bad: dict[int, str]) -> pl.Series:
+    """A flat column; `bad` learns why a value is none of it, by place."""
+    if isinstance(column.type, Money):
+        return _decimals(column, column.type, values, bad)
+    series = pl.Series(column.name, values, dtype=polars_type(column.type), strict=True)
+    if isinstance(column.type, Text):
+        for row in (series == UNAVAILABLE).arg_true():
+            bad[row] = f"{column.name} was not captured; the source table needs REPLICA IDENTITY FULL"
+    return series
+
+
+def _lists(column: Column, kind: ListOf, values: list[list[Row] | None], bad: dict[int, str]) -> pl.Series:
+    """A column of lists: the rows of all lists as flat columns, then cut by Arrow at the lists' ends."""
+    rows = [row for value in values if value for row in value]
+    ends = np.cumsum([0, *(len(value) if value else 0 for value in values)])
+    bad_rows: dict[int, str] = {}
+    columns = [_series(c, list(map(attrgetter(c.name), rows)), bad_rows) for c in kind.columns]
+    for row, problem in sorted(bad_rows.items(), reverse=True):  # so that a list's first problem is the one told
+        at = int(np.searchsorted(ends, row, side="right")) - 1
+        bad[at] = inside(column.name, row - int(ends[at]), problem)
+    arrays = [series.to_arrow(compat_level=pl.CompatLevel.oldest()) for series in columns]
+    structs = pa.StructArray.from_arrays(arrays, names=[c.name for c in kind.columns])
+    null = pa.array([value is None for value in values], type=pa.bool_())
+    lists = pa.LargeListArray.from_arrays(pa.array(ends, type=pa.int64()), structs, mask=null)
+    return pl.Series(column.name, pl.from_arrow(lists), dtype=polars_type(kind))
 
 
 def _decimals(column: Column, kind: Money, values: list[Decimal | None], bad: dict[int, str]) -> pl.Series:

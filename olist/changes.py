@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from olist.contracts import LAST_MICROS, Contract, Row
+from olist.contracts import LAST_MICROS, Contract, ListOf, Row
 from olist.errors import BadRecord
 
 Op = Literal["c", "u", "r", "d"]
@@ -121,20 +121,28 @@ class Codec:
         self.encoder = msgspec.json.Encoder(decimal_format="string")
         self._names = frozenset(column.name for column in contract.columns)
         self._loose = msgspec.json.Decoder(Image[dict[str, msgspec.Raw]])
+        self._inside = {
+            column.name: frozenset(one.name for one in column.type.columns)
+            for column in contract.columns
+            if isinstance(column.type, ListOf)
+        }
 
     def decode_key(self, key: bytes) -> tuple[Any, ...]:
         """The key columns' values in key order."""
         return tuple(getattr(self.key.decode(key), name) for name in self.contract.key)
 
     def decode_known(self, value: bytes) -> tuple[Image[Row], tuple[str, ...]]:
-        """Decode what the contract knows, and the names of the fields it does not."""
+        """Decode what the contract knows, and the names of the fields it does not: ``name``, or ``list[].name``."""
         loose = self._loose.decode(value)
         if loose.after is None:
             return Image(loose.op, loose.source, None), ()
-        unknown = tuple(name for name in loose.after if name not in self._names)
-        known = {name: raw for name, raw in loose.after.items() if name in self._names}
+        unknown = [name for name in loose.after if name not in self._names]
+        known: dict[str, Any] = {name: raw for name, raw in loose.after.items() if name in self._names}
+        for name in self._inside.keys() & known.keys():
+            known[name], unknown_inside = _known_rows(known[name], self._inside[name])
+            unknown += [f"{name}[].{field}" for field in unknown_inside]
         row = msgspec.json.decode(msgspec.json.encode(known), type=self.contract.row)
-        return Image(loose.op, loose.source, row), unknown
+        return Image(loose.op, loose.source, row), tuple(unknown)
 
     def encode_key(self, values: tuple[Any, ...]) -> bytes:
         """The record key: a JSON object of the key columns, in key order."""
@@ -188,10 +196,30 @@ class Codec:
             raise ValueError(f"the key says {key}, the row {self.key_of(row)}")
         for column in self.contract.columns:
             value = getattr(row, column.name)
-            if value == UNAVAILABLE:
+            if value == UNAVAILABLE or (column.name in self._inside and value and _any_unavailable(value)):
                 raise ValueError(f"{column.name} was not captured; the source table needs REPLICA IDENTITY FULL")
             if problem := column.problem(value):
                 raise ValueError(problem)
+
+
+def _known_rows(rows: msgspec.Raw, names: frozenset[str]) -> tuple[Any, list[str]]:
+    """The rows of a list with the fields of these names, and the names of the others, each once.
+
+    What is no list of objects comes back as it is: the row's own decoder says where it does not fit.
+    """
+    try:
+        decoded = _ROWS.decode(rows)
+    except msgspec.ValidationError:
+        return rows, []
+    others = dict.fromkeys(name for row in decoded for name in row if name not in names)
+    return [{name: raw for name, raw in row.items() if name in names} for row in decoded], list(others)
+
+
+def _any_unavailable(rows: list[Row]) -> bool:
+    return any(value == UNAVAILABLE for row in rows for value in msgspec.structs.astuple(row))
+
+
+_ROWS: msgspec.json.Decoder[list[dict[str, msgspec.Raw]]] = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
 @lru_cache(maxsize=64)

@@ -3,13 +3,25 @@
 A table is a `Row` whose annotations say everything about its columns; a `Contract` adds what annotations cannot: the
 key, how the lake partitions and sorts it, which targets take it. Every target derives its schema from the contract in
 its own module. The row is also the decoder: msgspec decodes JSON straight into it and refuses what does not fit.
+
+A column may be a list of rows, one level deep::
+
+    class DocumentItem(Row):
+        product_id: Str
+        price: Price
+
+    class OrderDocument(Row):
+        order_id: Str
+        items: list[DocumentItem]  # may be empty; null only with ``| None``
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -54,7 +66,20 @@ class Timestamp:
     """Local time without a zone; on the wire int64 microseconds since 1970 (Debezium's ``microseconds`` mode)."""
 
 
-Type = Text | Integer | Float | Money | Timestamp
+@dataclass(frozen=True)
+class ListOf:
+    """A list, perhaps empty, of flat rows with these columns; none of the rows is null. On the wire an array.
+
+    Written as ``list[SomeRow]``.
+    """
+
+    columns: tuple[Column, ...]
+
+    def __str__(self) -> str:
+        return f"list of ({', '.join(map(str, self.columns))})"
+
+
+Type = Text | Integer | Float | Money | Timestamp | ListOf
 
 # A topic that is the truth about its keys. Tombstones stay for ten years, not for Kafka's day: a sink that was away
 # longer than they stay would never see a delete.
@@ -87,6 +112,8 @@ class Column:
 
     def problem(self, value: object) -> str:
         """Why this column cannot hold a decoded value exactly, or nothing. Decimals only: types say the rest."""
+        if isinstance(self.type, ListOf) and isinstance(value, list):
+            return next(self._problems_inside(self.type, value), "")
         if not isinstance(self.type, Money) or not isinstance(value, Decimal):
             return ""
         if not value.is_finite():
@@ -96,6 +123,17 @@ class Column:
             return f"{self.name} is {value}: more than {whole_digits} digits before the point"
         exact = value == value.quantize(Decimal(1).scaleb(-self.type.scale))
         return "" if exact else f"{self.name} is {value}: more than {self.type.scale} decimals"
+
+    def _problems_inside(self, kind: ListOf, rows: list[Row]) -> Iterator[str]:
+        for at, row in enumerate(rows):
+            for column in kind.columns:
+                if problem := column.problem(getattr(row, column.name)):
+                    yield inside(self.name, at, problem)
+
+
+def inside(name: str, at: int, problem: str) -> str:
+    """What is wrong with a column of row `at` of a list."""
+    return f"{name}[{at}].{problem}"
 
 
 @dataclass(frozen=True)
@@ -142,12 +180,15 @@ class Contract:
             raise ContractRefused(f"contract {self.table}: no such column: {', '.join(sorted(unknown))}")
         if nullable := [c.name for c in self.columns if c.name in self.key and c.nullable]:
             raise ContractRefused(f"contract {self.table}: a key column cannot be null: {', '.join(nullable)}")
+        if lists := [c.name for c in self.columns if c.name in named and isinstance(c.type, ListOf)]:
+            raise ContractRefused(
+                f"contract {self.table}: neither key nor order nor time can be a list: {', '.join(lists)}"
+            )
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The columns in declared order."""
-        hints = get_type_hints(self.row, include_extras=True)
-        return tuple(_column(f.name, hints[f.name]) for f in msgspec.structs.fields(self.row))
+        return _columns(self.row)
 
     @cached_property
     def key_columns(self) -> tuple[Column, ...]:
@@ -160,17 +201,38 @@ class Contract:
         return f"{prefix}.{self.table}"
 
 
+def _columns(row: type[Row]) -> tuple[Column, ...]:
+    hints = get_type_hints(row, include_extras=True)
+    return tuple(_column(f.name, hints[f.name]) for f in msgspec.structs.fields(row))
+
+
 def _column(name: str, hint: Any) -> Column:
-    """Read one annotation: ``Annotated[T, ..., Type]`` or that ``| None``."""
+    """Read one annotation: ``Annotated[T, ..., Type]``, ``list[SomeRow]``, or one of them ``| None``."""
     nullable = False
     if get_origin(hint) in (Union, UnionType):
         options = [option for option in get_args(hint) if option is not type(None)]
         nullable = len(options) < len(get_args(hint))
         (hint,) = options
+    if get_origin(hint) is list:
+        return Column(name, _list_of(name, *get_args(hint)), nullable)
     for extra in get_args(hint)[1:]:
         if isinstance(extra, Type):
             return Column(name, extra, nullable)
     raise TypeError(f"column {name}: {hint!r} carries no contract type; annotate it with one of olist.contracts")
+
+
+def _list_of(name: str, row: Any) -> ListOf:
+    if not (isinstance(row, type) and issubclass(row, Row)):
+        raise ContractRefused(f"column {name}: a list of {row!r}", hint="a list's elements are rows: list[SomeRow]")
+    columns = _columns(row)
+    if not columns:
+        raise ContractRefused(f"column {name}: {row.__name__} has no columns")
+    if deeper := [column.name for column in columns if isinstance(column.type, ListOf)]:
+        raise ContractRefused(
+            f"column {name}: {row.__name__} holds lists itself ({', '.join(deeper)})",
+            hint="lists go one level deep: give the inner one a table of its own",
+        )
+    return ListOf(columns)
 
 
 def widens(old: Type, new: Type) -> bool:
@@ -182,6 +244,8 @@ def widens(old: Type, new: Type) -> bool:
             return s == t and p <= q
         case Text(), Text():
             return True
+        case ListOf(), ListOf():
+            return not _problems_of_lists(old, new)
         case _:
             return old == new
 
@@ -202,18 +266,37 @@ def evolve(where: str, old: tuple[Column, ...], new: tuple[Column, ...]) -> Evol
         ContractRefused: the change is not an added optional column or a widening; both versions are in the message.
     """
     have = {column.name: column for column in old}
-    want = {column.name: column for column in new}
-    added = tuple(column for column in new if column.name not in have)
-    shared = [(have[name], column) for name, column in want.items() if name in have]
-    problems = [f"{name} is gone from the contract" for name in have if name not in want]
-    problems += [f"{column.name} is new and not optional" for column in added if not column.nullable]
-    problems += [f"{n.name} may no longer be null" for o, n in shared if o.nullable and not n.nullable]
-    problems += [f"{n.name} was {o.type}, is now {n.type}" for o, n in shared if not widens(o.type, n.type)]
+    shared = [(have[column.name], column) for column in new if column.name in have]
+    problems = _problems(old, new)
     if problems:
         versions = f"  there now: {'; '.join(map(str, old))}\n  contract:  {'; '.join(map(str, new))}"
         raise ContractRefused(
             f"{where}: {', '.join(problems)}\n{versions}",
             hint="make the new column optional, or rebuild the target from the topic",
         )
+    added = tuple(column for column in new if column.name not in have)
     widened = tuple(n for o, n in shared if not widens(n.type, o.type))
     return Evolution(added, widened, tuple(n for o, n in shared if n.nullable and not o.nullable))
+
+
+def _problems(old: tuple[Column, ...], new: tuple[Column, ...]) -> list[str]:
+    """Why columns cannot become the new ones in place."""
+    have = {column.name: column for column in old}
+    want = {column.name: column for column in new}
+    shared = [(have[name], column) for name, column in want.items() if name in have]
+    problems = [f"{name} is gone from the contract" for name in have if name not in want]
+    problems += [f"{c.name} is new and not optional" for c in new if c.name not in have and not c.nullable]
+    problems += [f"{n.name} may no longer be null" for o, n in shared if o.nullable and not n.nullable]
+    for o, n in shared:
+        if isinstance(o.type, ListOf) and isinstance(n.type, ListOf):
+            problems += [f"{n.name}[].{problem}" for problem in _problems_of_lists(o.type, n.type)]
+        elif not widens(o.type, n.type):
+            problems.append(f"{n.name} was {o.type}, is now {n.type}")
+    return problems
+
+
+def _problems_of_lists(old: ListOf, new: ListOf) -> list[str]:
+    """The same of the rows in a list. Their columns also keep their places: every target lays them out in order."""
+    problems = _problems(old.columns, new.columns)
+    moved = (n.name for o, n in zip(old.columns, new.columns, strict=False) if o.name != n.name)
+    return problems or [f"{name} stands where another column was; new ones come last" for name in islice(moved, 1)]

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
-from pyiceberg.schema import Schema
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.transforms import MonthTransform
 from pyiceberg.types import (
     DecimalType,
     DoubleType,
     IcebergType,
     IntegerType,
+    ListType,
     LongType,
     NestedField,
     StringType,
+    StructType,
     TimestampType,
 )
 
 from olist.batches import COMMITTED_AT, META, OFFSET, OP, PARTITION
-from olist.contracts import Column, Contract, Float, Integer, Money, Text, Timestamp, Type
+from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Text, Timestamp, Type
 
 ORIGIN_TYPES: dict[str, IcebergType] = {
     OP: StringType(),
@@ -26,6 +28,7 @@ ORIGIN_TYPES: dict[str, IcebergType] = {
     COMMITTED_AT: TimestampType(),
 }
 FIRST_PARTITION_FIELD_ID = 1000
+NO_ID = -1
 
 PROPERTIES = {
     "format-version": "2",
@@ -44,7 +47,7 @@ PROPERTIES = {
 
 
 def iceberg_type(kind: Type) -> IcebergType:
-    """The Iceberg type of a contract type."""
+    """The Iceberg type of a contract type. Fields inside have no ids yet: the table gives them theirs."""
     match kind:
         case Text():
             return StringType()
@@ -56,6 +59,12 @@ def iceberg_type(kind: Type) -> IcebergType:
             return DecimalType(precision, scale)
         case Timestamp():
             return TimestampType()
+        case ListOf(columns=columns):
+            fields = [
+                NestedField(NO_ID, column.name, iceberg_type(column.type), required=not column.nullable)
+                for column in columns
+            ]
+            return ListType(NO_ID, StructType(*fields), element_required=True)
 
 
 def contract_type(kind: IcebergType) -> Type:
@@ -77,6 +86,8 @@ def contract_type(kind: IcebergType) -> Type:
             return Money(precision, scale)
         case TimestampType():
             return Timestamp()
+        case ListType(element_type=StructType(fields=fields)):
+            return ListOf(tuple(Column(f.name, contract_type(f.field_type), not f.required) for f in fields))
     raise TypeError(f"no contract type is an Iceberg {kind}")
 
 
@@ -89,9 +100,8 @@ def iceberg_schema(contract: Contract, *, history: bool) -> Schema:
     required = {c.name for c in (contract.key_columns if history else contract.columns) if not c.nullable}
     columns = [(c.name, iceberg_type(c.type), c.name in required) for c in contract.columns]
     columns += [(name, ORIGIN_TYPES[name], name != COMMITTED_AT) for name in origin]
-    return Schema(
-        *[NestedField(i, name, kind, required=required) for i, (name, kind, required) in enumerate(columns, start=1)]
-    )
+    fields = [NestedField(NO_ID, name, kind, required=required) for name, kind, required in columns]
+    return assign_fresh_schema_ids(Schema(*fields))
 
 
 def partition_spec(contract: Contract, schema: Schema, *, history: bool) -> PartitionSpec:
