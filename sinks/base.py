@@ -71,6 +71,10 @@ class SinkTable(ABC):
             Fenced: the target no longer stands at `held` for the batch's partitions; nothing was written.
         """
 
+    def rest_s(self) -> float:
+        """Seconds that the next batch should stay away: back-pressure. Other tables are not held up by it."""
+        return 0.0
+
     @abstractmethod
     def drop(self) -> None:
         """Remove the table and its positions, so that the topic can be read from its beginning."""

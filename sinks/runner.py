@@ -51,7 +51,8 @@ class Runner:
             while not self.patience.stopping.is_set():
                 polled = self._poll(source, most, max(due + interval_s - time.monotonic(), interval_s * LEAST_SHARE))
                 due = time.monotonic()
-                self.flush(polled)
+                for topic, rest_s in self.flush(polled).items():
+                    source.rest(topic, time.monotonic() + rest_s)
                 if line := self.throughput.take(sum(map(len, polled.records.values())), time.monotonic()):
                     log.info("written", **line)
         finally:
@@ -71,16 +72,18 @@ class Runner:
         log.info("assigned", positions={topic: sum(start.values()) for topic, start in answer.items()})
         return answer
 
-    def flush(self, polled: Polled) -> None:
-        """Write what a poll brought, tables side by side.
+    def flush(self, polled: Polled) -> dict[str, float]:
+        """Write what a poll brought, tables side by side; return the topics whose tables ask for a rest, in seconds.
 
         The topics' ids are asked for after reading: records read while a topic still had our id are ours for certain.
         """
         news = [t for t in self.owned if self.writers[t].has_news(polled.records.get(t, []), polled.ends.get(t, {}))]
         if not news:
-            return
+            return {}
         self._check_topics(news)
         list(self._pool.map(lambda t: self.writers[t].write(polled.records.get(t, []), polled.ends.get(t, {})), news))
+        rests = {topic: self.writers[topic].table.rest_s() for topic in news}
+        return {topic: rest_s for topic, rest_s in rests.items() if rest_s > 0}
 
     def _poll(self, source: Source, most: int, within_s: float) -> Polled:
         try:

@@ -6,8 +6,9 @@ Kafka's committed offsets are not used: on every assignment the target says wher
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -41,6 +42,7 @@ class Source:
         self._assigned = assigned
         self._reassigned = False
         self._starts: list[TopicPartition] = []
+        self._resting: dict[str, float] = {}  # topic -> when it is read again
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.kafka_bootstrap,
@@ -74,6 +76,7 @@ class Source:
             ServerTrouble: the consumer failed for good.
         """
         self._reassigned = False
+        self._wake(time.monotonic())
         try:
             messages = self._consumer.consume(most, within_s)
         except KafkaException as error:
@@ -84,6 +87,21 @@ class Source:
             self._consumer.assign(self._starts)
             return Polled()
         return _sorted_out(messages)
+
+    def rest(self, topic: str, until: float) -> None:
+        """Leave a topic's records at the broker until then (`time.monotonic`), while the other topics are read on."""
+        if owned := self._owned({topic}):
+            self._consumer.pause(owned)
+            self._resting[topic] = until
+
+    def _wake(self, now: float) -> None:
+        rested = {topic for topic, until in self._resting.items() if until <= now}
+        if rested:
+            self._consumer.resume(self._owned(rested))
+            self._resting = {topic: until for topic, until in self._resting.items() if topic not in rested}
+
+    def _owned(self, topics: Set[str]) -> list[TopicPartition]:
+        return [TopicPartition(p.topic, p.partition) for p in self._starts if p.topic in topics]
 
     def close(self) -> None:
         """Leave the group at once, so that others need not wait for the session to time out."""
@@ -97,11 +115,12 @@ class Source:
         starts = self._assigned({topic: frozenset(numbers) for topic, numbers in owned.items()})
         for partition in partitions:
             partition.offset = starts[partition.topic][partition.partition] or OFFSET_BEGINNING
-        self._starts = partitions
+        self._starts, self._resting = partitions, {}
         consumer.assign(partitions)
+        consumer.resume(partitions)  # one that rested under its last owner's hand may still do so
 
     def _on_revoke(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-        self._reassigned, self._starts = True, []
+        self._reassigned, self._starts, self._resting = True, [], {}
         consumer.unassign()
 
 

@@ -1,4 +1,4 @@
-"""Back-pressure: how long a writer waits after a commit into a table that compaction does not keep up with.
+"""Back-pressure: how long commits stay away from a table that compaction does not keep up with.
 
 Fewer, larger commits carry the same changes with fewer files and snapshots, so that readers are not buried.
 """

@@ -11,15 +11,14 @@ The lake protocol, in order:
    are now, by the moves that the rewrite left (`olist.lake.moves`); commit again on the new head. Where those moves
    have expired the index must be built anew (`ServerTrouble`, the caller's retry).
 4. Only then the index learns where the rows are.
-5. A table with too many files or snapshots makes its writer wait a little (`olist.lake.pressure`).
+5. A table with too many files or snapshots asks for a rest between commits (`olist.lake.pressure`).
 
 Outcome unknown (a connection lost in the commit): the caller opens again, and the positions it finds tell.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -69,15 +68,8 @@ class Staged:
 class LakeTable:
     """A table of current rows (with key index), or a history (append-only, without)."""
 
-    def __init__(
-        self,
-        catalog: SqlCatalog,
-        contract: Contract,
-        *,
-        history: bool = False,
-        wait: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.catalog, self.contract, self.history, self._wait = catalog, contract, history, wait
+    def __init__(self, catalog: SqlCatalog, contract: Contract, *, history: bool = False) -> None:
+        self.catalog, self.contract, self.history = catalog, contract, history
         self.name = f"{contract.table}_changes" if history else contract.table
         self.index = KeyIndex()
         self._partition_of: list[Record] = []  # by file number
@@ -96,6 +88,11 @@ class LakeTable:
         """The positions the table holds, or None before its first commit."""
         text = self.table.properties.get(POSITIONS)
         return Positions.decode(text) if text else None
+
+    @property
+    def rest_s(self) -> float:
+        """Seconds that the table's next commit should stay away, for its readers' sake."""
+        return table_pause_s(self.table.metadata)
 
     def open(self) -> Positions | None:
         """Load the table, create it where it is missing, add the contract's new columns, and return its positions.
@@ -163,7 +160,6 @@ class LakeTable:
             else:
                 self._learn(staged)
                 self._indexed = self._head()
-                self._wait(table_pause_s(self.table.metadata))
                 return moved
         raise ServerTrouble("lake catalog", f"{self.name}: {MAX_CONFLICTS} commits in a row lost to other writers")
 

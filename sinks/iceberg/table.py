@@ -63,6 +63,10 @@ class IcebergTable(SinkTable):
         self._staged = []
         return held.advanced(batch.next)
 
+    def rest_s(self) -> float:
+        """What the table in the greater need of compaction asks for."""
+        return max((table.rest_s for table in self._tables), default=0.0)
+
     def drop(self) -> None:
         """Remove the lake tables and their files, whatever they look like."""
         for table in self._connected():

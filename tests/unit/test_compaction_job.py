@@ -159,17 +159,18 @@ def test_a_loop_leaves_tables_alone_that_are_not_due_or_anothers(lake: Lake) -> 
     assert [report.table for report in run_once([lake.job()], lease)] == ["notes"]
 
 
-def test_a_commit_waits_when_its_table_is_beyond_its_bounds(lake: Lake) -> None:
+def test_a_table_beyond_its_bounds_asks_for_a_rest(lake: Lake) -> None:
     lake.write(lake.writer(), [(1, 1)])
     with lake.catalog.load_table(identifier("notes")).transaction() as transaction:
         transaction.set_properties({MOST_FILES: "4"})
-    waits: list[float] = []
-    writer = LakeTable(lake.catalog, NOTES, wait=waits.append)
+    rests: list[float] = []
+    writer = LakeTable(lake.catalog, NOTES)
     writer.open()
     writer.own(frozenset(range(PARTITIONS)))
     for value in range(2, 6):
         lake.write(writer, [(1, value)])
-    assert waits == [0.0, pytest.approx(2.5), pytest.approx(7.5), LONGEST_PAUSE_S]
+        rests.append(writer.rest_s)
+    assert rests == [0.0, pytest.approx(2.5), pytest.approx(7.5), LONGEST_PAUSE_S]
 
 
 def test_a_pause_grows_from_the_bound_to_twice_the_bound() -> None:

@@ -16,7 +16,7 @@ START = Positions.start("notes", "id-1", PARTITIONS)
 
 
 def writer(home: Path) -> LakeTable:
-    table = LakeTable(open_catalog(local_settings(home)), WHOLE_NOTES, wait=lambda _s: None)
+    table = LakeTable(open_catalog(local_settings(home)), WHOLE_NOTES)
     table.open()
     table.own(ALL)
     return table

@@ -1,0 +1,59 @@
+"""A topic whose table asks for a rest stays at the broker; the others are read on, and nothing of it is skipped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import pytest
+
+from olist.contracts import Contract
+from olist.settings import Settings
+from olist.stack.local import Stack
+from sinks.source import Source
+from tests.laws.parcels import fresh, parcel
+from tests.waiting import wait_until
+from tests.written import Writer
+
+pytestmark = pytest.mark.integration
+
+REST_S = 1.5
+
+
+@pytest.fixture
+def settings(stack: Stack) -> Settings:
+    return stack.settings.model_copy(update={"topic_prefix": "resting"})
+
+
+def from_the_beginning(owned: Mapping[str, frozenset[int]]) -> Mapping[str, Mapping[int, int]]:
+    return {topic: dict.fromkeys(partitions, 0) for topic, partitions in owned.items()}
+
+
+def keys_of(source: Source, seen: dict[str, list[bytes | None]]) -> dict[str, list[bytes | None]]:
+    for topic, records in source.poll(1000, 0.1).records.items():
+        seen.setdefault(topic, []).extend(record.key() for record in records)
+    return seen
+
+
+def test_a_resting_topic_holds_up_no_other_and_loses_nothing(settings: Settings) -> None:
+    writer, tired, brisk = Writer(settings), fresh(), fresh()
+    topics = {contract: contract.topic(settings.topic_prefix) for contract in (tired, brisk)}
+
+    def write(contract: Contract, *names: str) -> None:
+        writer.create(contract, [parcel(name) for name in names])
+
+    write(tired, "a", "b")
+    write(brisk, "a")
+    source = Source(settings, "resting", sorted(topics.values()), from_the_beginning)
+    seen: dict[str, list[bytes | None]] = {}
+    wait_until(lambda: sum(map(len, keys_of(source, seen).values())) == 3, "the first records")
+    source.rest(topics[tired], until := time.monotonic() + REST_S)
+    write(tired, "c", "d")
+    write(brisk, "b")
+    wait_until(lambda: len(keys_of(source, seen)[topics[brisk]]) == 2, "the brisk topic's next record")
+    assert len(seen[topics[tired]]) == 2
+    assert time.monotonic() < until
+    wait_until(lambda: len(keys_of(source, seen)[topics[tired]]) == 4, "what came during the rest")
+    assert time.monotonic() >= until
+    assert len(set(seen[topics[tired]])) == 4
+    source.close()
