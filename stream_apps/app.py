@@ -63,8 +63,13 @@ class Input:
     space: str = ""
 
 
-def no_timer(_state: Any) -> int | None:
+def no_timer(_state: Any, _clock_us: int) -> int | None:
     """Rows of this app do not change by the passing of time."""
+    return None
+
+
+def never_forgotten(_state: Any) -> timedelta | None:
+    """States of this app are kept for ever."""
     return None
 
 
@@ -77,9 +82,15 @@ def no_rows(_refused: BadRecord) -> Iterable[Out]:
 class FaustApp(Generic[S]):
     """An app that folds the changes of each key into a state, and derives rows from the state.
 
-    All four functions are pure. Rows are a function of the state, so that a change which comes twice (the state knows
-    the position of the last one it holds) changes nothing and leaves the same rows: state and output are effectively
-    once.
+    All functions are pure. Rows are a function of the state, so that a change which comes twice (the state is kept
+    with the position of the last one it holds) changes nothing and leaves the same rows: state and output are
+    effectively once. An exception in one of them is a bug: the worker ends, naming the key and the position.
+
+    A key's state is `state()` until its first change. A state that equals `state()` again and stands for no rows (all
+    was deleted) is dropped after a while by itself.
+
+    The clock is event time: the source's commit time of which every source partition that is not idle is sure to be
+    past. It is 0 for an app without `due` and `forget_after`, and until the sources have been heard.
 
     Attributes:
         name: the app's name, its file's name.
@@ -88,7 +99,10 @@ class FaustApp(Generic[S]):
         state: a struct with a default for every field: the state of a key of which nothing is known.
         fold: state after a change; may change the state in place and return it.
         rows: the rows that a key's state and the event-time clock (microseconds since 1970) stand for.
-        due: the next event time at which `rows` gives something else by itself, or None.
+        due: of a state and the clock, the next event time after the clock at which `rows` gives something else by
+            itself, or None.
+        forget_after: for how long after its last change, in event time, a state is remembered; None: for ever. The
+            rows of a forgotten state stay; a change that comes later begins with `state()`.
         of_refused: rows about a record that cannot be decoded.
     """
 
@@ -98,13 +112,19 @@ class FaustApp(Generic[S]):
     state: type[S]
     fold: Callable[[S, Input, Change], S]
     rows: Callable[[Key, S, int], Iterable[Out]]
-    due: Callable[[S], int | None] = no_timer
+    due: Callable[[S, int], int | None] = no_timer
+    forget_after: Callable[[S], timedelta | None] = never_forgotten
     of_refused: Callable[[BadRecord], Iterable[Out]] = no_rows
 
     @property
     def outputs(self) -> tuple[Contract, ...]:
         """Every output."""
         return self.writes
+
+    @property
+    def timed(self) -> bool:
+        """Whether this app needs a clock."""
+        return self.due is not no_timer or self.forget_after is not never_forgotten
 
 
 App: TypeAlias = FlinkApp | FaustApp[Any]
