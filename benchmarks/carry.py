@@ -17,11 +17,11 @@ from typing import Any
 import click
 import msgspec
 
+from olist.dead_letters import TOPIC_CONFIG, dead_letter_topic
 from olist.settings import settings
 from olist.tables import TABLES
 from olist.telemetry import CHANGES_WRITTEN, STAGE_CPU, configure_logging
 from olist.topics.admin import ensure_topic
-from sinks.dead_letters import TOPIC_CONFIG, dead_letter_topic
 from sinks.runner import run_sink
 from sinks.targets import TARGETS, factory
 

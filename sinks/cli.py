@@ -42,9 +42,9 @@ def command() -> None:
 @click.option("--instance", help="A name of its own for this process, so that a restart takes over at once.")
 def run(target: str, tables: str, interval_s: float, most: int, threads: int, instance: str | None) -> None:
     """Run one sink process. Start several for one target and they share its partitions."""
+    from olist.dead_letters import TOPIC_CONFIG, dead_letter_topic
     from olist.telemetry import configure_logging, serve_metrics
     from olist.topics.admin import ensure_topic, ensure_topics
-    from sinks.dead_letters import TOPIC_CONFIG, dead_letter_topic
     from sinks.runner import run_sink
 
     current = settings()

@@ -12,11 +12,11 @@ from threading import Event
 import structlog
 
 from olist.contracts import Contract
+from olist.dead_letters import DeadLetters
 from olist.errors import PositionRefused
 from olist.positions import TopicState, check_topic
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_states
-from sinks.dead_letters import DeadLetters
 from sinks.patience import Patience
 from sinks.source import Polled, Source
 from sinks.targets import factory

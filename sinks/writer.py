@@ -22,10 +22,10 @@ import structlog
 
 from olist import telemetry
 from olist.batches import Batch, Rejected, decode_batch
+from olist.dead_letters import DeadLetters
 from olist.positions import Positions, TopicState, check_topic
 from olist.topics.reading import Consumed
 from sinks.base import SinkTable
-from sinks.dead_letters import DeadLetters
 from sinks.patience import Patience
 
 log = structlog.get_logger()

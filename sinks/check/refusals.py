@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import polars as pl
 
 from olist.batches import OFFSET, PARTITION
+from olist.dead_letters import OFFSET as LETTER_OFFSET
+from olist.dead_letters import PARTITION as LETTER_PARTITION
+from olist.dead_letters import REASON, STAGE, TOPIC, dead_letter_topic
 from olist.settings import Settings
 from olist.topics.admin import topic_states
 from olist.topics.reading import Consumed, read
 from olist.topics.survey import Broker
 from sinks.check.latest import Refused, fingerprint
-from sinks.dead_letters import OFFSET as LETTER_OFFSET
-from sinks.dead_letters import PARTITION as LETTER_PARTITION
-from sinks.dead_letters import REASON, STAGE, TOPIC, dead_letter_topic
 
 
 @dataclass(frozen=True)

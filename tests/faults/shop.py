@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
 
 from compaction.expire import audited_of
 from olist.contracts import Contract
+from olist.dead_letters import dead_letter_topic
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.table import MOVED
 from olist.settings import Settings
@@ -24,7 +25,6 @@ from olist.tables import TABLES
 from olist.topics.admin import admin_client, delete_topics, topic_states
 from sinks.check.compare import check
 from sinks.check.report import Report
-from sinks.dead_letters import dead_letter_topic
 from sinks.targets import TARGETS, factory
 from tests.waiting import DEADLINE_S
 

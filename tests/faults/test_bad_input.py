@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from olist.changes import codec
+from olist.dead_letters import OFFSET, REASON, STAGE, TOPIC, dead_letter_topic
 from olist.tables import ORDER_REVIEWS, ORDERS, OrderReview
 from olist.topics.admin import admin_client, delete_topics, ensure_topics, topic_state
 from olist.topics.reading import read
-from sinks.dead_letters import OFFSET, REASON, STAGE, TOPIC, dead_letter_topic
 from sinks.targets import TARGETS
 from tests.faults.shop import Shop
 from tests.waiting import wait_until

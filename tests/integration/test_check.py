@@ -14,6 +14,7 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # a pub
 from olist.batches import Rejected, decode_batch
 from olist.changes import Position, codec
 from olist.contracts import Contract
+from olist.dead_letters import DeadLetters, dead_letter_topic
 from olist.errors import BadInput, BadRecord
 from olist.positions import Positions
 from olist.settings import Settings
@@ -24,7 +25,6 @@ from olist.topics.survey import Broker
 from sinks.check.as_json import report_json
 from sinks.check.compare import check
 from sinks.check.report import Finding, Report
-from sinks.dead_letters import DeadLetters, dead_letter_topic
 from sinks.targets import TARGETS, factory
 from tests.integration.tampering import HANDS, Hand
 from tests.laws.parcels import PARCELS, Parcel, fresh, parcel

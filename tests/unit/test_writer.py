@@ -8,11 +8,11 @@ from threading import Event
 import pytest
 
 from olist.batches import Batch, Rejected
+from olist.dead_letters import DeadLetters
 from olist.errors import Fenced, ServerTrouble
 from olist.positions import Positions, TopicState
 from olist.tables import ORDER_ITEMS
 from sinks.base import Refusal, SinkTable
-from sinks.dead_letters import DeadLetters
 from sinks.patience import Patience
 from sinks.writer import TableWriter
 from tests.records import FakeRecord, record_of
