@@ -1,0 +1,1 @@
+"""What words tell about a review: plain lists that a shop's analyst can read and mend."""
