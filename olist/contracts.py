@@ -188,7 +188,7 @@ class Contract:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The columns in declared order."""
-        return _columns(self.row)
+        return columns_of(self.row)
 
     @cached_property
     def key_columns(self) -> tuple[Column, ...]:
@@ -201,7 +201,8 @@ class Contract:
         return f"{prefix}.{self.table}"
 
 
-def _columns(row: type[Row]) -> tuple[Column, ...]:
+def columns_of(row: type[Row]) -> tuple[Column, ...]:
+    """The columns of a row, in declared order."""
     hints = get_type_hints(row, include_extras=True)
     return tuple(_column(f.name, hints[f.name]) for f in msgspec.structs.fields(row))
 
@@ -224,7 +225,7 @@ def _column(name: str, hint: Any) -> Column:
 def _list_of(name: str, row: Any) -> ListOf:
     if not (isinstance(row, type) and issubclass(row, Row)):
         raise ContractRefused(f"column {name}: a list of {row!r}", hint="a list's elements are rows: list[SomeRow]")
-    columns = _columns(row)
+    columns = columns_of(row)
     if not columns:
         raise ContractRefused(f"column {name}: {row.__name__} has no columns")
     if deeper := [column.name for column in columns if isinstance(column.type, ListOf)]:
