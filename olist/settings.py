@@ -1,8 +1,8 @@
 """Typed settings: env name, default, what it means. The only reader of the environment.
 
 Every field is read from ``OLIST_<NAME>`` or a line of ``.env`` in the working folder. A server whose address is given
-(``OLIST_KAFKA``, ``OLIST_POSTGRES``, ``OLIST_S3``, ``OLIST_OPENSEARCH``, ``OLIST_CONNECT``) is used as it is and not
-started here.
+(``OLIST_KAFKA``, ``OLIST_POSTGRES``, ``OLIST_S3``, ``OLIST_OPENSEARCH``, ``OLIST_CONNECT``, ``OLIST_FLINK``) is used as
+it is and not started here.
 """
 
 from __future__ import annotations
@@ -53,6 +53,18 @@ class Settings(BaseSettings):
     connect: str | None = Field(None, description="URL of a Kafka Connect (its REST API) that is already there")
     connect_port: int = Field(18083, description="port of the local Kafka Connect")
     connect_heap_mb: int = Field(512, description="heap of the local Kafka Connect")
+
+    flink: str | None = Field(None, description="URL of a Flink session cluster (its REST API) that is already there")
+    flink_port: int = Field(18081, description="port of the local Flink's REST API and web page")
+    flink_inner_port: int = Field(18084, description="first of the local Flink's six inner ports")
+    flink_slots: int = Field(4, ge=1, description="task slots of the local Flink: the sum of its jobs' parallelism")
+    flink_jobmanager_heap_mb: int = Field(448, description="heap of the local Flink's JobManager")
+    flink_taskmanager_heap_mb: int = Field(640, ge=256, description="heap of the local Flink's TaskManager")
+    flink_state_mb: int = Field(512, description="memory of RocksDB, beside that heap, shared by all slots")
+    flink_checkpoint_ms: int = Field(2000, ge=10, description="milliseconds between a Flink job's checkpoints")
+    flink_env: Path | None = Field(
+        None, description="Python environment that holds PyFlink; default: .venv-flink beside our own"
+    )
 
     shop: str | None = Field(
         None, description="connection URL of the shop's database, captured by Debezium; default: `shop` beside ours"
@@ -105,6 +117,11 @@ class Settings(BaseSettings):
     def connect_url(self) -> str:
         """URL of the Kafka Connect in use."""
         return self.connect or f"http://127.0.0.1:{self.connect_port}"
+
+    @property
+    def flink_url(self) -> str:
+        """URL of the REST API of the Flink in use."""
+        return self.flink or f"http://127.0.0.1:{self.flink_port}"
 
     @property
     def shop_url(self) -> str:

@@ -159,7 +159,8 @@ class Stack:
 
     def data(self) -> list[Path]:
         """What `delete` would remove: every server's folder, logs, run state, and data that lies elsewhere for root."""
-        found = [self.home.path / name for name in (*servers(self.settings), "logs", "run")]
+        folders = dict.fromkeys(server.folder for server in servers(self.settings).values())
+        found = [*folders, self.home.path / "logs", self.home.path / "run"]
         there = [path for path in found if path.exists()]
         return there + [link.readlink() for path in there if leads_elsewhere(link := path / "data")]
 

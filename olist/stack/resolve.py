@@ -54,6 +54,8 @@ ARCHIVES = {
         "com.ibm.icu:icu4j:77.1:jar",
         "com.ibm.icu:icu4j-localespi:77.1:jar",
     ),
+    # The rest of Flink is the wheel. This jar holds its own Kafka client; "-2.2" is the Flink that it is made for.
+    "flink": ("org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2:jar",),
 }
 """Section -> archives that are taken as they are, without looking for dependencies."""
 

@@ -55,7 +55,7 @@ class Server(ABC):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.folder = settings.home.resolve() / self.name
+        self.folder = settings.home.resolve() / self.name  # its configuration and data: `down --delete` removes it
         self.installer = Installer(settings.cache.resolve(), offline=settings.offline)
 
     @property

@@ -8,12 +8,13 @@ from olist.errors import BadInput
 from olist.settings import Settings
 from olist.stack.server import Server
 from olist.stack.servers.connect import Connect
+from olist.stack.servers.flink import JobManager, TaskManager
 from olist.stack.servers.kafka import Kafka
 from olist.stack.servers.opensearch import OpenSearch
 from olist.stack.servers.postgres import Postgres
 from olist.stack.servers.s3 import S3
 
-SERVERS: tuple[type[Server], ...] = (Kafka, Postgres, S3, OpenSearch, Connect)
+SERVERS: tuple[type[Server], ...] = (Kafka, Postgres, S3, OpenSearch, Connect, JobManager, TaskManager)
 USUAL: tuple[str, ...] = tuple(kind.name for kind in SERVERS if not kind.on_request)
 
 
