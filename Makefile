@@ -5,18 +5,21 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cdc test unit laws integration faults check lint types bench lock clean
+.PHONY: help demo demo-core demo-cdc test unit laws integration faults check lint types bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-demo: .venv/.ready ## the main job, end to end, on this machine
+demo: .venv/.ready .venv-flink/.ready ## the main job, end to end, on this machine
 	@$(BIN)/olist demo $(ARGS)
 
-demo-cdc: .venv/.ready ## the same by way of the shop's database and Debezium
+demo-core: .venv/.ready ## the same without the stream apps: less to install, less memory
+	@$(BIN)/olist demo --core $(ARGS)
+
+demo-cdc: .venv/.ready .venv-flink/.ready ## the same by way of the shop's database and Debezium
 	@$(BIN)/olist demo --via postgres $(ARGS)
 
-test: .venv/.ready ## every test: unit, laws, integration on the real servers, faults
+test: .venv/.ready .venv-flink/.ready ## every test: unit, laws, integration on the real servers, faults
 	@$(BIN)/pytest $(ARGS)
 
 unit: .venv/.ready ## the tests that need no server (seconds)
@@ -25,10 +28,10 @@ unit: .venv/.ready ## the tests that need no server (seconds)
 laws: .venv/.ready ## the laws that every sink obeys, on the real servers
 	@$(BIN)/pytest tests/laws $(ARGS)
 
-integration: .venv/.ready ## the parts together, on the real servers
+integration: .venv/.ready .venv-flink/.ready ## the parts together, on the real servers
 	@$(BIN)/pytest tests/integration $(ARGS)
 
-faults: .venv/.ready ## kill -9 and worse, on the real servers
+faults: .venv/.ready .venv-flink/.ready ## kill -9 and worse, on the real servers
 	@$(BIN)/pytest tests/faults $(ARGS)
 
 check: lint types unit ## what every commit passes
@@ -45,11 +48,12 @@ bench: .venv/.ready ## changes per second and core, per sink and stage
 
 lock: .venv/.ready ## renew the locks of the wheels and of the jars
 	@$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --group flink -o requirements-flink.lock
 	@$(BIN)/olist stack lock
 
-clean: ## remove the environment and this folder's servers' data (the cache of downloads stays)
+clean: ## remove the environments and this folder's servers' data (the cache of downloads stays)
 	@[ ! -x $(BIN)/olist ] || $(BIN)/olist down
-	rm -rf .venv .olist
+	rm -rf .venv .venv-flink .olist
 
 # uv comes first, by its own small lock, since it installs the rest ten times faster than pip and shares one cache per user.
 .venv/.ready: requirements-bootstrap.lock requirements.lock pyproject.toml
@@ -59,4 +63,11 @@ clean: ## remove the environment and this folder's servers' data (the cache of d
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
 	@$(BIN)/uv pip install -q --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# PyFlink's own environment: Beam below it wants a pyarrow that pyiceberg cannot use. It is all of Flink, 830 MB.
+.venv-flink/.ready: requirements-flink.lock | .venv/.ready
+	@[ -x .venv-flink/bin/python ] || $(PYTHON) -m venv .venv-flink
+	@echo "Installing PyFlink from requirements-flink.lock ..."
+	@$(BIN)/uv pip install -q --python .venv-flink/bin/python --require-hashes -r requirements-flink.lock
 	@touch $@

@@ -12,9 +12,9 @@ TOPIC_PREFIX = "benchmark"
 
 def settings_for(home: Path, given: Settings) -> Settings:
     """The given settings with every server here and nothing where a user's servers listen."""
-    first = free_ports(12, after=24_000)[0]
-    opensearch = free_ports(1, also_above=100, after=first + 12)[0]
-    elsewhere = dict.fromkeys(("kafka", "postgres", "s3", "opensearch", "connect", "warehouse", "catalog"))
+    first = free_ports(19, after=24_000)[0]
+    opensearch = free_ports(1, also_above=100, after=first + 19)[0]
+    elsewhere = dict.fromkeys(("kafka", "postgres", "s3", "opensearch", "connect", "flink", "warehouse", "catalog"))
     return given.model_copy(
         update=elsewhere
         | {
@@ -24,6 +24,8 @@ def settings_for(home: Path, given: Settings) -> Settings:
             "postgres_port": first + 2,
             "s3_port": first + 3,
             "connect_port": first + 11,
+            "flink_port": first + 12,
+            "flink_inner_port": first + 13,
             "opensearch_port": opensearch,
             "connect_heap_mb": 1024,
             "topic_prefix": TOPIC_PREFIX,

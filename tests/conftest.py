@@ -16,8 +16,8 @@ from olist.stack.ports import free_ports
 def settings_on_free_ports(home: Path) -> Settings:
     """Settings of a stack that collides with no other on this machine."""
     # Test runs side by side on one machine begin to look at different places.
-    first = free_ports(12, after=20000 + os.getpid() % 500 * 20)[0]
-    opensearch = free_ports(1, also_above=100, after=first + 12)[0]
+    first = free_ports(19, after=20000 + os.getpid() % 500 * 20)[0]
+    opensearch = free_ports(1, also_above=100, after=first + 19)[0]
     return Settings(
         home=home,
         kafka=None,
@@ -29,6 +29,9 @@ def settings_on_free_ports(home: Path) -> Settings:
         s3_port=first + 3,
         connect=None,
         connect_port=first + 11,
+        flink=None,
+        flink_port=first + 12,
+        flink_inner_port=first + 13,
         opensearch=None,
         opensearch_port=opensearch,
     )
@@ -49,5 +52,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def connect_stack(stack: Stack) -> Stack:
     """The same Kafka and PostgreSQL with Kafka Connect beside them, which starts when the first test asks for it."""
     named = Stack(stack.settings, ["kafka", "postgres", "connect"], tied=True)
+    named.up()
+    return named
+
+
+@pytest.fixture(scope="session")
+def flink_stack(stack: Stack) -> Stack:
+    """The same Kafka with a Flink cluster beside it, which starts when the first test asks for it."""
+    named = Stack(stack.settings, ["kafka", "jobmanager", "taskmanager"], tied=True)
     named.up()
     return named

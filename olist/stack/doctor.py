@@ -17,6 +17,7 @@ import psutil
 from olist.errors import OlistError
 from olist.settings import Settings
 from olist.stack.artefacts import locked
+from olist.stack.flink_env import flink_environment
 from olist.stack.install import Installer
 from olist.stack.java import java_home, java_version
 from olist.stack.local import Stack
@@ -49,6 +50,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _system()
     yield _said("java", lambda: _java(settings), "unset OLIST_JAVA_HOME, or name a Java of 21 or later")
     yield _said("postgres", Postgres(settings).program_version, "unset OLIST_POSTGRES_BIN, or name 15 or later")
+    yield _flink(settings)
     yield _memory(running=stack.home.supervisor() is not None)
     yield _disk("disk for data", stack.home.path, HOME_NEEDED, "free some space, or set OLIST_HOME")
     yield _cache(settings, local)
@@ -76,6 +78,15 @@ def _said(check: str, ask: Callable[[], str], way_out: str) -> Finding:
 def _java(settings: Settings) -> str:
     home = java_home(settings)
     return f"Java {java_version(home)} in {home}"
+
+
+def _flink(settings: Settings) -> Finding:
+    """A warning at most: the direct road needs no Flink."""
+    try:
+        found = flink_environment(settings)
+    except OlistError as error:
+        return Finding("flink", "WARN", str(error), error.hint)
+    return Finding("flink", "OK", f"PyFlink {found.version} in {found.package.parents[3]}")
 
 
 def _memory(*, running: bool) -> Finding:
