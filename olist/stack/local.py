@@ -28,6 +28,7 @@ from pydantic import SecretStr
 from olist.errors import StackError
 from olist.settings import Settings
 from olist.stack.artefacts import locked
+from olist.stack.companions import companions
 from olist.stack.home import Home
 from olist.stack.install import Installer
 from olist.stack.ports import require_free
@@ -92,7 +93,10 @@ class Stack:
         external = self.ask_external()
         self._refuse_other_settings()
         self._ask_for([server for server in local if self.states()[server.name].phase in ("stopped", "crashed")])
-        return self._until_ready(progress) | external
+        states = self._until_ready(progress) | external
+        for companion in companions():
+            companion.begin(self.settings)
+        return states
 
     def ask_external(self) -> dict[str, ServerState]:
         """Ask the servers of other machines whether they serve.
@@ -142,6 +146,8 @@ class Stack:
 
     def down(self) -> None:
         """Stop every server, gracefully within a deadline, and return when nothing runs any more."""
+        for companion in companions():
+            companion.end(self.settings)
         if not self._end_supervisor(signal.SIGTERM, within_s=STOP_WITHIN_S + 10):
             self._end_supervisor(signal.SIGKILL, within_s=10)  # the servers die with it
         if self._supervisor is not None:
@@ -161,6 +167,7 @@ class Stack:
         """What `delete` would remove: every server's folder, logs, run state, and data that lies elsewhere for root."""
         folders = dict.fromkeys(server.folder for server in servers(self.settings).values())
         found = [*folders, self.home.path / "logs", self.home.path / "run"]
+        found += [folder for companion in companions() for folder in companion.data(self.settings)]
         there = [path for path in found if path.exists()]
         return there + [link.readlink() for path in there if leads_elsewhere(link := path / "data")]
 

@@ -44,6 +44,9 @@ logger.configuration.name=org.apache.flink.configuration.GlobalConfiguration
 logger.configuration.level=WARN
 logger.kafka.name=org.apache.kafka
 logger.kafka.level=WARN
+# Ten plugins at every start, none of them in use.
+logger.plugins.name=org.apache.flink.core.plugin
+logger.plugins.level=WARN
 # Its warnings are about itself.
 logger.pekko.name=org.apache.pekko
 logger.pekko.level=WARN
@@ -55,6 +58,7 @@ logger.checkpoints.level=WARN
 """
 
 OPENED = (
+    "--enable-native-access=ALL-UNNAMED",
     "--add-exports=java.rmi/sun.rmi.registry=ALL-UNNAMED",
     "--add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
     *(
@@ -66,7 +70,8 @@ OPENED = (
         )
     ),
 )
-"""What Flink's own `config.yaml` opens, without the compiler's modules, which a small Java does not have."""
+"""What Flink's own `config.yaml` opens, without the compiler's modules, which a small Java does not have; and leave to
+load its native libraries."""
 
 
 class FlinkProcess(Server):
