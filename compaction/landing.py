@@ -24,6 +24,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from compaction.facts import Place, Reader
+from compaction.storage import delete
 from compaction.translate import translate
 from olist.errors import ServerTrouble
 from olist.lake.contents import Contents
@@ -83,7 +84,7 @@ class Landing:
             for conflicts in range(MOST_CONFLICTS):
                 head = self.reader.contents(table)
                 if not head.paths.issuperset(file.file_path for file in change.removed):
-                    _remove(table, [*(file.file_path for file in change.added), *filter(None, [summary.get(MOVES)])])
+                    delete(table.io, [*(file.file_path for file in change.added), *filter(None, [summary.get(MOVES)])])
                     raise Lost
                 arrived = self._arrived(change, start, head)
                 deletes = write_deletes(table, translate(arrived, change.moves), places(change.added))
@@ -91,7 +92,7 @@ class Landing:
                 try:
                     self._commit(table, [*change.added, *deletes], removed, summary)
                 except CommitFailedException:
-                    _remove(table, [file.file_path for file in deletes])
+                    delete(table.io, [file.file_path for file in deletes])
                     table = self.catalog.load_table(self.name)
                 else:
                     return Landed(table, conflicts, sum(len(rows) for rows in arrived.values()))
@@ -139,8 +140,3 @@ def write_deletes(table: Table, rows: Mapping[str, I64], where: Mapping[str, Pla
         every = pa.array(np.concatenate([rows[path] for path in paths]))
         made.append(writing.delete_file(names, every, place.values))
     return made
-
-
-def _remove(table: Table, paths: Iterable[str]) -> None:
-    for path in paths:
-        table.io.delete(path)

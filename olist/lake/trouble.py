@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.exceptions import CommitStateUnknownException, ServiceUnavailableError
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
@@ -18,7 +19,7 @@ def lake_trouble() -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except OSError as error:
+    except (OSError, BotoCoreError, ClientError) as error:
         raise ServerTrouble("lake storage", str(error)) from error
     except (DBAPIError, TimeoutError) as error:
         raise ServerTrouble("lake catalog", str(error)) from error
