@@ -1,0 +1,35 @@
+"""Processes of other folders that live beside the servers: begun after them, ended before them.
+
+A package names a module under the entry-point group ``olist.companions``, so that the stack need not import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from olist.settings import Settings
+
+GROUP = "olist.companions"
+
+
+class Companion(Protocol):
+    """What such a module offers. Every call may be repeated."""
+
+    def begin(self, settings: Settings) -> None:
+        """Start what is wanted of it in this home, if anything is."""
+
+    def end(self, settings: Settings) -> None:
+        """Stop it, and return when it has; what is wanted stays wanted."""
+
+    def data(self, settings: Settings) -> list[Path]:
+        """The folders that are its own in this home."""
+
+
+def companions() -> Iterator[Companion]:
+    """Every one that is installed."""
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        companion: Companion = point.load()
+        yield companion

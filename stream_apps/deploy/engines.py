@@ -1,0 +1,13 @@
+"""The engine of a name."""
+
+from __future__ import annotations
+
+from olist.settings import Settings
+from stream_apps.deploy.engine import Engine
+from stream_apps.deploy.faust_engine import FaustEngine
+from stream_apps.deploy.flink_engine import FlinkEngine
+
+
+def engine_named(name: str, settings: Settings) -> Engine:
+    """`flink` or `faust`, on this machine."""
+    return {"flink": FlinkEngine, "faust": FaustEngine}[name](settings)

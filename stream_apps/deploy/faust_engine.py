@@ -1,0 +1,195 @@
+"""Faust apps on this machine: worker processes, detached, known by pid and start time.
+
+Each writes a status file once a second. States live on the app's own topics and the position in its consumer group, so
+a stopped version goes on from where its generation's group stands; there is no savepoint to name. A version of other
+code that takes a generation over writes all rows anew from the states.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+from msgspec.structs import replace
+
+from olist.errors import BadInput
+from olist.settings import Settings
+from olist.stack.home import Home
+from olist.stack.processes import last_lines, spawn
+from olist.stack.server import Launch
+from olist.topics.admin import delete_topics
+from stream_apps.app import App, FaustApp
+from stream_apps.deploy.engine import Place, Sight, Verdict
+from stream_apps.deploy.groups import delete_group
+from stream_apps.deploy.keeping import alive, end_processes
+from stream_apps.deploy.loading import load_app
+from stream_apps.deploy.record import Standing, Worker
+from stream_apps.deploy.staging import generation_name
+from stream_apps.deploy.state_schema import described, obstacles
+from stream_apps.faust.names import Names, names
+from stream_apps.faust.routes import tables_read
+from stream_apps.faust.telling import Status
+
+DESCRIPTION = "app.json"
+CALM_S = 5.0
+"""Healthy: every worker has run for so long, and says that it runs."""
+STALE_S = 15.0
+"""A status older than this is of a worker that hangs."""
+SHOWN_LINES = 15
+
+
+class FaustEngine:
+    """Of one home."""
+
+    refuses_by_itself = False
+
+    def __init__(self, settings: Settings) -> None:
+        home = settings.home.resolve()
+        self.settings = settings
+        # The keeper alone serves metrics; a port is one process's.
+        self.of_workers = settings.model_copy(update={"home": home, "metrics_port": None})
+        self.home = Home(home)
+
+    def render(self, app: App, place: Place) -> Mapping[str, bytes]:  # noqa: ARG002 - as the protocol has it
+        """A description of inputs, outputs and state: the worker runs the file itself."""
+        assert isinstance(app, FaustApp)
+        return {DESCRIPTION: msgspec.json.format(msgspec.json.encode(described(app))) + b"\n"}
+
+    def start(self, place: Place, standing: Standing, *, resume: str) -> Standing:  # noqa: ARG002 - the group resumes
+        """Start the workers that are missing."""
+        running = [alive(worker) is not None for worker in standing.workers]
+        running += [False] * (place.parallelism - len(running))
+        end_processes(standing.workers[place.parallelism :])
+        workers = [
+            standing.workers[slot] if running[slot] else self._spawn(place, slot, staged=standing.staged)
+            for slot in range(place.parallelism)
+        ]
+        return replace(standing, workers=tuple(workers), started=time.time())
+
+    def _spawn(self, place: Place, slot: int, *, staged: bool) -> Worker:
+        generation, status = generation_name(place.generation), self._status_file(place, slot)
+        status.unlink(missing_ok=True)
+        arguments = ["--file", str(place.code), "--status", str(status), "--instance", f"{place.name}-{slot}"]
+        arguments += ["--generation", generation] if generation else []
+        arguments += ["--staged"] if staged else []
+        argv = (sys.executable, "-P", "-m", "stream_apps.faust.worker", place.name, *arguments)
+        launch = Launch(argv, cwd=self.home.path, env=self.of_workers.environment())
+        process = spawn(launch, self._log(place, slot), None)
+        return Worker(process.pid, psutil.Process(process.pid).create_time())
+
+    def look(self, place: Place, standing: Standing) -> Sight:
+        """What the workers' processes and status files say."""
+        if not standing.workers:
+            return Sight(phase="absent")
+        common: dict[str, Any] = {"since": standing.started}
+        for slot, worker in enumerate(standing.workers):
+            if alive(worker) is None:
+                return Sight(phase="failed", error=self._last_words(place, slot), **common)
+        told = [self._status(place, slot) for slot in range(len(standing.workers))]
+        now = time.time()
+        if any(one is not None and now - one.at_s > STALE_S for one in told):
+            return Sight(phase="failing", error=f"a worker has said nothing for {STALE_S:.0f} s", **common)
+        if all(one is not None and one.phase == "running" for one in told):
+            return Sight(phase="running", settled=now - standing.started >= CALM_S, **common)
+        return Sight(phase="starting", **common)
+
+    def _last_words(self, place: Place, slot: int) -> str:
+        told = self._status(place, slot)
+        if told is not None and told.error:
+            return told.error
+        return "\n".join(["it ended; the last lines of its log:", *last_lines(self._log(place, slot), SHOWN_LINES)])
+
+    def savepoint(self, place: Place, standing: Standing) -> Standing:  # noqa: ARG002 - as the protocol has it
+        """Refused: there is nothing to do.
+
+        Raises:
+            BadInput: always.
+        """
+        raise BadInput(
+            f"{place.name} keeps its state on the topic {self._names(place).state}: it is written down always",
+            hint="`olist apps stop` ends it with everything committed",
+        )
+
+    def stop(self, place: Place, standing: Standing, *, drain: bool = False) -> Standing:  # noqa: ARG002 - no windows
+        """Ask the workers to end; each commits first."""
+        end_processes(standing.workers)
+        return replace(standing, workers=())
+
+    def cancel(self, place: Place, standing: Standing) -> Standing:
+        """As `stop`: what is written twice changes nothing."""
+        return self.stop(place, standing)
+
+    def resume_from(self, place: Place, standing: Standing) -> str:  # noqa: ARG002 - as the protocol has it
+        """Nothing to name."""
+        return ""
+
+    def carries(self, old: Place, new: Place) -> Verdict:
+        """From the states' schemas. What a changed `fold` means by the same fields nobody can tell."""
+        before, after = (msgspec.json.decode((place.folder / DESCRIPTION).read_bytes()) for place in (old, new))
+        if found := list(obstacles(before, after)):
+            return Verdict("state refused", "; ".join(found))
+        return Verdict(
+            "restored",
+            "states are taken over as they are and all rows are written anew from them; "
+            "a changed fold holds for changes from now on, --rebuild applies it to all",
+        )
+
+    def group(self, place: Place) -> str:
+        """The generation's."""
+        return self._names(place).group
+
+    def topics(self, place: Place) -> list[str]:
+        """The inputs, and what is forwarded from some of them."""
+        inputs = [contract.topic(self.settings.topic_prefix) for contract in tables_read(self._app(place))]
+        return [*inputs, self._names(place).by_key]
+
+    def owned(self, place: Place) -> list[str]:
+        """Its group and two topics."""
+        own = self._names(place)
+        return [f"consumer group {own.group}", f"topic {own.by_key}", f"topic {own.state}"]
+
+    def forget(self, place: Place) -> None:
+        """Delete them."""
+        own = self._names(place)
+        delete_group(self.settings, own.group)
+        delete_topics(self.settings, [own.by_key, own.state])
+
+    def discard(self, place: Place, standing: Standing) -> None:
+        """Nothing of one version alone is kept."""
+
+    def logs(self, place: Place) -> list[Path]:
+        """One per worker."""
+        return [self._log(place, slot) for slot in range(place.parallelism)]
+
+    def _log(self, place: Place, slot: int) -> Path:
+        generation = generation_name(place.generation)
+        return self.home.log("-".join(filter(None, ("app", place.name, generation, str(slot)))))
+
+    def _status_file(self, place: Place, slot: int) -> Path:
+        return place.folder / f"worker-{slot}.status"
+
+    def _status(self, place: Place, slot: int) -> Status | None:
+        try:
+            return msgspec.json.decode(self._status_file(place, slot).read_bytes(), type=Status)
+        except FileNotFoundError:
+            return None
+
+    def _names(self, place: Place) -> Names:
+        return names(self.settings, self._app(place), generation_name(place.generation))
+
+    def _app(self, place: Place) -> FaustApp[Any]:
+        app = loaded(place.code, place.code.stat().st_mtime_ns)
+        assert isinstance(app, FaustApp)
+        return app
+
+
+@lru_cache(maxsize=64)
+def loaded(code: Path, _changed_ns: int) -> App:
+    """As `load_app`, once for each version."""
+    return load_app(code)

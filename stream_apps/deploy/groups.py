@@ -1,0 +1,38 @@
+"""Consumer groups that nobody uses any more."""
+
+from __future__ import annotations
+
+import time
+
+from confluent_kafka import KafkaError, KafkaException
+
+from olist.errors import ServerTrouble
+from olist.settings import Settings
+from olist.topics.admin import TIMEOUT_S, admin_client
+
+GONE = (KafkaError.GROUP_ID_NOT_FOUND,)
+LEAVING_WITHIN_S = 30.0
+"""A member that was killed, or has a name of its own, is counted until its session ends."""
+PAUSE_S = 0.5
+
+
+def delete_group(settings: Settings, group: str) -> None:
+    """Delete a group and its offsets; one that is not there is gone already.
+
+    Raises:
+        ServerTrouble: Kafka does not answer, or the group still has members.
+    """
+    admin = admin_client(settings.kafka_bootstrap)
+    deadline = time.monotonic() + LEAVING_WITHIN_S
+    while True:
+        try:
+            admin.delete_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in GONE:
+                return
+            if code != KafkaError.NON_EMPTY_GROUP or time.monotonic() > deadline:
+                raise ServerTrouble("kafka", f"group {group} was not deleted: {error.args[0].str()}") from error
+            time.sleep(PAUSE_S)
+        else:
+            return

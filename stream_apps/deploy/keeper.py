@@ -1,0 +1,112 @@
+"""The process that keeps apps as they are wanted: looks each second, starts again what has ended.
+
+It decides nothing that lasts: what is wanted stands in the records, and a deployment that a command is changing is left
+alone. It ends when it is told to, or when the servers of its home were stopped without it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import structlog
+
+from olist.errors import OlistError, ServerTrouble
+from olist.settings import Settings, settings
+from olist.stack.home import Home
+from olist.telemetry import configure_logging, serve_metrics
+from stream_apps.deploy import metrics
+from stream_apps.deploy.engines import engine_named
+from stream_apps.deploy.folder import Busy, Deployment, deployments
+from stream_apps.deploy.keeping import end_workers, keeper_home
+from stream_apps.deploy.servers import FlinkServers
+from stream_apps.deploy.tending import tend
+
+LOOK_EVERY_S = 1.0
+SERVERS_GONE_S = 5
+"""So many looks in a row without the servers' supervisor, once there was one, mean that they were stopped."""
+MOST_AT_ONCE = 8
+
+log = structlog.get_logger()
+
+
+class Keeper:
+    """The loop. Each deployment is tended on a thread, so that a slow start holds up no other."""
+
+    def __init__(self, current: Settings) -> None:
+        self.settings = current
+        self.stopping = threading.Event()
+        self.pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="app")
+        self.work: dict[str, Future[None]] = {}
+        self.servers = FlinkServers(current)
+        self.told: dict[str, str] = {}
+        self.saw_supervisor = False
+        self.looks_without = 0
+
+    def run(self) -> None:
+        """Until told to end, or the servers are gone."""
+        self.lock = keeper_home(self.settings).claim()  # held until the process is gone
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stopping.set())
+        serve_metrics(self.settings)
+        while not self.stopping.wait(LOOK_EVERY_S):
+            if self._servers_gone():
+                log.warning("the servers of this home were stopped; ending the workers")
+                end_workers(self.settings)
+                break
+            self._look()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _servers_gone(self) -> bool:
+        """Were they stopped? A home whose servers are all elsewhere never had a supervisor."""
+        there = Home(self.settings.home.resolve()).supervisor() is not None
+        self.saw_supervisor = self.saw_supervisor or there
+        self.looks_without = 0 if there or not self.saw_supervisor else self.looks_without + 1
+        return self.looks_without >= SERVERS_GONE_S
+
+    def _look(self) -> None:
+        found = deployments(self.settings)
+        records = {name: record for name, deployment in found.items() if (record := deployment.record())}
+        if any(record.engine == "flink" and record.wanted == "running" for record in records.values()):
+            self._do(":servers", self.servers.mend)
+        for name, record in records.items():
+            if record.target == "local":
+                self._do(name, lambda d=found[name], kind=record.engine: self._tend(d, kind))
+        if self.settings.metrics_port is not None:
+            self._do(":metrics", lambda: metrics.observe(self.settings))
+
+    def _do(self, what: str, job: object) -> None:
+        """On a thread, unless the last of its kind is still under way; trouble is told once, until it changes."""
+        before = self.work.get(what)
+        if before is not None and not before.done():
+            return
+        if before is not None:
+            self._tell(what, before.exception())
+        self.work[what] = self.pool.submit(job)  # type: ignore[arg-type]
+
+    def _tell(self, what: str, error: BaseException | None) -> None:
+        told = "" if error is None else str(error)
+        if told != self.told.get(what, "") and error is not None:
+            if not isinstance(error, OlistError):
+                raise error
+            log.warning("waiting" if isinstance(error, ServerTrouble) else "trouble", app=what, reason=told)
+        self.told[what] = told
+
+    def _tend(self, deployment: Deployment, kind: str) -> None:
+        try:
+            with deployment.alone():
+                tend(self.settings, deployment, engine_named(kind, self.settings))
+        except Busy:
+            return
+
+
+def main() -> None:
+    """Run with the settings of the environment."""
+    current = settings()
+    configure_logging(current)
+    Keeper(current).run()
+
+
+if __name__ == "__main__":
+    main()

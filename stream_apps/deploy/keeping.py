@@ -1,0 +1,122 @@
+"""Begin and end the keeper of a home. `olist up` and `olist down` call `begin` and `end` by entry point.
+
+The keeper is one detached process per home that holds a lock for as long as it lives. Killed, it harms nothing: jobs
+and workers go on, and the next `olist apps` command begins it again when something is wanted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from olist.errors import StackError
+from olist.settings import Settings
+from olist.stack.home import Home
+from olist.stack.processes import last_lines, spawn
+from olist.stack.server import Launch
+from stream_apps.deploy.folder import apps_folder, deployments
+from stream_apps.deploy.record import Worker
+
+KEEPER = "apps-keeper"
+BEGINS_WITHIN_S = 30.0
+ENDS_WITHIN_S = 30.0
+WORKERS_END_WITHIN_S = 15.0
+LOOK_EVERY_S = 0.05
+
+
+def keeper_home(settings: Settings) -> Home:
+    """Where the keeper's lock lies."""
+    return Home(apps_folder(settings) / ".keeper")
+
+
+def keeper(settings: Settings) -> int | None:
+    """Pid of the living keeper."""
+    return keeper_home(settings).supervisor()
+
+
+def begin(settings: Settings) -> None:
+    """Begin the keeper when something is wanted here and none lives; return when it does.
+
+    Raises:
+        StackError: it ended at once; its log's last lines are told.
+    """
+    if keeper(settings) is not None or not _something_wanted(settings):
+        return
+    absolute = settings.model_copy(update={"home": settings.home.resolve(), "cache": settings.cache.resolve()})
+    keeper_home(absolute).make()
+    log = Home(absolute.home).log(KEEPER)
+    launch = Launch(
+        (sys.executable, "-P", "-m", "stream_apps.deploy.keeper"), cwd=absolute.home, env=absolute.environment()
+    )
+    process = spawn(launch, log, None)
+    began = _until(lambda: keeper(settings) is not None or process.poll() is not None, BEGINS_WITHIN_S)
+    if not began or keeper(settings) is None:
+        tail = "\n".join(last_lines(log, 15))
+        raise StackError(f"the keeper of the apps did not begin:\n{tail}", hint="`olist apps status` tries again")
+
+
+def end(settings: Settings) -> None:
+    """End the keeper and the workers of every app; what is wanted stays wanted."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        pid = keeper(settings)
+        if pid is None:
+            break
+        with suppress(ProcessLookupError):
+            os.kill(pid, how)
+        _until(lambda: keeper(settings) is None, ENDS_WITHIN_S)
+    end_workers(settings)
+
+
+def data(settings: Settings) -> list[Path]:
+    """Every deployment of a home: without the servers' data there is nothing to go on from."""
+    return [apps_folder(settings)]
+
+
+def end_workers(settings: Settings) -> None:
+    """End every worker process of this home, with or without a keeper."""
+    found = deployments(settings).values()
+    end_processes(w for d in found if (r := d.record()) for number in r.versions for w in d.standing(number).workers)
+
+
+def alive(worker: Worker) -> psutil.Process | None:
+    """Its process, unless that has ended: a zombie has, and so has a process whose pid another has now."""
+    try:
+        process = psutil.Process(worker.pid)
+        same = abs(process.create_time() - worker.created) < 1.0
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def end_processes(workers: Iterable[Worker]) -> None:
+    """Ask all at once, kill what is left after the deadline that they share."""
+    asked = [process for worker in workers if (process := alive(worker)) is not None]
+    for process in asked:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _gone, left = psutil.wait_procs(asked, timeout=WORKERS_END_WITHIN_S)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=WORKERS_END_WITHIN_S)
+
+
+def _something_wanted(settings: Settings) -> bool:
+    records = (deployment.record() for deployment in deployments(settings).values())
+    return any(r is not None and r.target == "local" and (r.wanted == "running" or r.trying) for r in records)
+
+
+def _until(condition: Callable[[], bool], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_EVERY_S)
+    return True

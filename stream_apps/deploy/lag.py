@@ -1,0 +1,91 @@
+"""How far a consumer group is behind the topics it reads: the same for both engines, from what the group committed.
+
+Offsets have holes. A transaction leaves a marker behind its last record, so the distance to the end may never become
+zero although nothing is left to read; therefore short distances are read, and their records counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined] # a public name, re-exported without `as`
+
+from olist.errors import ServerTrouble
+from olist.positions import TopicState
+from olist.settings import Settings
+from olist.topics.admin import TIMEOUT_S, admin_client, topic_states
+from olist.topics.reading import read
+
+SHORT = 1000
+"""Distances up to this many offsets are read and counted."""
+
+Offsets = Mapping[tuple[str, int], int]
+"""(topic, partition) -> offset."""
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """`records` still to be read, an upper bound where they are many. `oldest_s` is for how long the oldest of them has
+    waited (0 when there is none): how stale the app's rows may be."""
+
+    records: int
+    oldest_s: float
+
+
+def lag(settings: Settings, group: str, topics: Iterable[str]) -> Lag:
+    """Where the group stands.
+
+    Raises:
+        ServerTrouble: Kafka does not answer.
+        Stopped: there is no such topic.
+    """
+    admin = admin_client(settings.kafka_bootstrap)
+    states = topic_states(admin, topics)
+    stands = committed(admin, group)
+    records, oldest_ms = 0, None
+    for state in states.values():
+        behind = distances(state, stands)
+        counted, at_ms = _waiting(settings, state, behind)
+        records += counted
+        oldest_ms = min(filter(None, (oldest_ms, at_ms)), default=None)
+    return Lag(records, 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))
+
+
+def committed(admin: AdminClient, group: str) -> dict[tuple[str, int], int]:
+    """The offsets that a group has committed; nothing for one that nobody knows.
+
+    Raises:
+        ServerTrouble: Kafka does not answer.
+    """
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=TIMEOUT_S)
+    try:
+        found = asked[group].result().topic_partitions
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return {}
+        raise ServerTrouble("kafka", f"group {group}: {error}", hint="`olist status`") from error
+    return {(str(p.topic), int(p.partition)): int(p.offset) for p in found if p.offset >= 0}
+
+
+def distances(state: TopicState, stands: Offsets) -> dict[int, int]:
+    """Partition -> offsets between where the group stands and the end, where there are any."""
+    first = {p: max(stands.get((state.topic, p), 0), state.first[p]) for p in state.end}
+    return {p: end - first[p] for p, end in state.end.items() if end > first[p]}
+
+
+def reached(stands: Offsets, ends: Mapping[str, TopicState]) -> bool:
+    """Did the group pass every end? For ends that were taken a while ago."""
+    return all(not distances(state, stands) for state in ends.values())
+
+
+def _waiting(settings: Settings, state: TopicState, behind: Mapping[int, int]) -> tuple[int, int | None]:
+    """Records still to be read, and the time (ms since 1970) of the oldest of them."""
+    short = {p: state.end[p] - distance for p, distance in behind.items() if distance <= SHORT}
+    long = {p: state.end[p] - distance for p, distance in behind.items() if distance > SHORT}
+    first_of_long = {p: first + 1 for p, first in long.items()}
+    records = [r for some in read(settings.kafka_bootstrap, state.topic, short, state.end) for r in some]
+    heads = [r for some in read(settings.kafka_bootstrap, state.topic, long, first_of_long) for r in some]
+    times = [record.timestamp()[1] for record in (*records, *heads)]
+    return len(records) + sum(behind[p] for p in long), min(times, default=None)

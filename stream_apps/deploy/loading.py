@@ -1,0 +1,62 @@
+"""An app out of a file that need not be importable by a name: a version's own copy of it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from pathlib import Path
+
+from olist.errors import BadInput
+from stream_apps import catalogue
+from stream_apps.app import App, FaustApp, FlinkApp
+from stream_apps.deploy.record import Engine
+
+
+def load_app(path: Path) -> App:
+    """The ``APP`` of a file.
+
+    Raises:
+        BadInput: the file is not there, does not run, or declares no app of its own name.
+    """
+    try:
+        code = path.read_bytes()
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"there is no file {path}", hint="`olist apps list`; --file PATH for an app elsewhere"
+        ) from error
+    name = f"{path.stem}_{hashlib.sha256(code).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BadInput(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # rows' annotations are looked up in their module, by its name
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # it is the user's code: whatever it raises is theirs to read
+        del sys.modules[name]
+        raise BadInput(f"{path}: {type(error).__name__}: {error}") from error
+    app = getattr(module, "APP", None)
+    if not isinstance(app, FlinkApp | FaustApp):
+        raise BadInput(f"{path} declares no app", hint="end it in APP = FlinkApp(...) or APP = FaustApp(...)")
+    if app.name != path.stem:
+        raise BadInput(f"{path}: its app is named {app.name}", hint=f"name it {path.stem}, as its file is")
+    return app
+
+
+def engine_of(app: App) -> Engine:
+    """Which engine runs it."""
+    return "flink" if isinstance(app, FlinkApp) else "faust"
+
+
+def file_of(name: str) -> Path:
+    """The working tree's file of an app.
+
+    Raises:
+        BadInput: there is no such app.
+    """
+    path = catalogue.FOLDER / f"{name}.py"
+    if not path.exists():
+        known = ", ".join(catalogue.apps()) or "none"
+        raise BadInput(f"no app named {name}", hint=f"apps: {known}; --file PATH for an app elsewhere")
+    return path

@@ -1,0 +1,270 @@
+"""What `olist apps` does to one app, under its lock. Each returns once it is done and well, or raises the reason."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from olist.errors import BadInput, Stopped
+from olist.settings import Settings
+from olist.topics.admin import delete_topics, ensure_topics
+from stream_apps.app import App, FlinkApp
+from stream_apps.deploy.change import Change, Outcome, Tell
+from stream_apps.deploy.engine import Engine, Place, Verdict
+from stream_apps.deploy.exchange import kept_rows
+from stream_apps.deploy.folder import Deployment
+from stream_apps.deploy.loading import engine_of, load_app
+from stream_apps.deploy.record import Record, Standing, Version
+from stream_apps.deploy.staging import FIRST_GENERATION, generation_name, staged_app
+from stream_apps.deploy.tending import undo
+from stream_apps.deploy.upgrade import BESIDE, RETURN, TAKE_OVER
+from stream_apps.deploy.versions import DRAFT, difference, digest, make, place, placed
+from stream_apps.deploy.watching import Unhealthy, until_healthy
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an upgrade would do. An empty difference means: nothing."""
+
+    difference: str
+    verdict: Verdict
+
+
+class Operations:
+    """Bound to one app's deployment. Call them alone with it (`Deployment.alone`)."""
+
+    def __init__(
+        self, settings: Settings, deployment: Deployment, engine: Engine, *, within_s: float, tell: Tell
+    ) -> None:
+        self.settings, self.deployment, self.engine = settings, deployment, engine
+        self.within_s, self.tell = within_s, tell
+
+    @property
+    def name(self) -> str:
+        """The app's."""
+        return self.deployment.name
+
+    def record(self) -> Record:
+        """What is wanted, once whatever a killed command left behind is undone.
+
+        Raises:
+            BadInput: the app is not deployed.
+        """
+        record = self.deployment.record()
+        if record is None:
+            raise BadInput(f"{self.name} is not deployed", hint=f"olist apps deploy {self.name}")
+        return record if record.trying is None else undo(self.settings, self.deployment, self.engine, record)
+
+    def deploy(self, code: Path, parallelism: int) -> Record:
+        """Run the app from a copy of its file. One that runs already from an equal file is left alone.
+
+        Raises:
+            BadInput: another version of it is deployed.
+            Unhealthy: it was started, did not become healthy and was stopped again.
+        """
+        there = self.deployment.record()
+        if there is None or not there.proven:
+            return self._first(code, parallelism, there)
+        record = self.record()
+        if record.version.digest != digest(code):
+            raise BadInput(
+                f"{self.name}: version {record.current} is deployed, and the file differs from it",
+                hint=f"olist apps upgrade {self.name} --plan",
+            )
+        return self.start(record)
+
+    def _first(self, code: Path, parallelism: int, there: Record | None) -> Record:
+        """Nothing of an app that was never well is worth keeping: its next version begins as the first one did."""
+        if there is not None:
+            self._cancel(there, there.current)
+        number = 1 if there is None else there.next_number()
+        generation = FIRST_GENERATION if there is None else there.next_generation()
+        app = load_app(code)
+        self.ensure_topics(app)
+        version = make(self.engine, placed(self.deployment, number, generation, parallelism), code, time.time())
+        versions = {**(there.versions if there else {}), number: version}
+        record = Record(
+            name=self.name,
+            engine=engine_of(app),
+            wanted="stopped",
+            current=number,
+            versions=versions,
+            parallelism=parallelism,
+            since=time.time(),
+        )
+        self.deployment.write(record)
+        well = self.start(record)
+        self._tidy()
+        return well
+
+    def ensure_topics(self, app: App) -> None:
+        """Make what is missing of the topics that an app reads and writes."""
+        reads = app.reads if isinstance(app, FlinkApp) else tuple(given.contract for given in app.reads)
+        ensure_topics(self.settings, {contract.table: contract for contract in (*reads, *app.outputs)}.values())
+
+    def start(self, record: Record) -> Record:
+        """Run the current version from where it stands, and wait until it is healthy."""
+        where = place(self.deployment, record, record.current)
+        standing = self.deployment.standing(record.current)
+        if not (record.wanted == "running" and self.engine.look(where, standing).phase in ("running", "starting")):
+            self.tell(f"{self.name}: starting version {record.current}")
+            standing = self.engine.start(where, standing, resume=self.engine.resume_from(where, standing))
+            self.deployment.stand(record.current, standing)
+        self._healthy(record, where, standing)
+        well = replace(record, wanted="running", proven=True, attempts=0, not_before=0.0, error="")
+        self.deployment.write(well)
+        return well
+
+    def _healthy(self, record: Record, where: Place, standing: Standing) -> None:
+        try:
+            until_healthy(self.engine, where, standing, self.within_s)
+        except Unhealthy as error:
+            self._cancel(record, record.current)
+            self.deployment.write(replace(record, wanted="stopped", error=str(error)))
+            raise
+
+    def _cancel(self, record: Record, number: int) -> None:
+        where = place(self.deployment, record, number)
+        self.deployment.stand(number, self.engine.cancel(where, self.deployment.standing(number)))
+
+    def stop(self, *, drain: bool) -> Record:
+        """Stop it so that it can go on later from exactly there. One that is stopped is left alone."""
+        record = self.record()
+        stopped = replace(record, wanted="stopped", attempts=0, not_before=0.0, error="")
+        self.deployment.write(stopped)  # first: if this process dies in between, nobody starts it again
+        self._end(record, drain=drain)
+        return stopped
+
+    def _end(self, record: Record, *, drain: bool = False) -> None:
+        where, standing = place(self.deployment, record, record.current), self.deployment.standing(record.current)
+        self.tell(f"{self.name}: stopping version {record.current}")
+        self.deployment.stand(where.number, self.engine.stop(where, standing, drain=drain))
+
+    def savepoint(self) -> Standing:
+        """Write its state down while it goes on."""
+        record = self.record()
+        where = place(self.deployment, record, record.current)
+        standing = self.engine.savepoint(where, self.deployment.standing(where.number))
+        self.deployment.stand(where.number, standing)
+        return standing
+
+    def restart(self, parallelism: int | None = None) -> Record:
+        """Stop it and start it again from there, with another parallelism if one is given."""
+        record = self.record()
+        self._end(record)
+        if parallelism is not None:
+            record = replace(record, parallelism=parallelism)
+            self.deployment.write(record)
+        return self.start(record)
+
+    def plan(self, code: Path) -> Plan:
+        """What an upgrade to a file would do. Changes nothing."""
+        record = self.record()
+        draft = placed(self.deployment, DRAFT, record.version.generation, record.parallelism)
+        make(self.engine, draft, code, time.time())
+        old = place(self.deployment, record, record.current)
+        try:
+            return Plan(difference(old, draft), self.engine.carries(old, draft))
+        finally:
+            shutil.rmtree(draft.folder)
+
+    def upgrade(self, code: Path, *, rebuild: bool) -> Outcome:
+        """Go to a file's version by way of the old one's savepoint, or by building its state anew beside the old.
+
+        Raises:
+            BadInput: the app does not run.
+        """
+        record = self.record()
+        if record.wanted != "running":
+            raise BadInput(f"{self.name} is stopped", hint=f"olist apps restart {self.name}, then upgrade")
+        app = load_app(code)
+        generation = record.next_generation() if rebuild else record.version.generation
+        self.ensure_topics(app)
+        if rebuild:
+            self.ensure_topics(staged_app(app, generation_name(generation)))
+        where = placed(self.deployment, record.next_number(), generation, record.parallelism)
+        self._add(record, make(self.engine, where, code, time.time()))
+        kept_rows(place(self.deployment, record, record.current)).unlink(missing_ok=True)
+        outcome = self._change(where.number).go(
+            BESIDE if rebuild else TAKE_OVER, "start beside" if rebuild else "save old"
+        )
+        if rebuild:
+            stage = staged_app(app, generation_name(generation))
+            delete_topics(self.settings, [contract.topic(self.settings.topic_prefix) for contract in stage.outputs])
+        self._tidy()
+        return outcome
+
+    def _add(self, record: Record, version: Version) -> None:
+        self.deployment.write(replace(record, versions={**record.versions, version.number: version}))
+
+    def _change(self, new: int, resume: str | None = None) -> Change:
+        return Change(
+            self.settings,
+            self.deployment,
+            self.engine,
+            new=new,
+            within_s=self.within_s,
+            tell=self.tell,
+            resume=resume,
+        )
+
+    def rollback(self) -> Outcome:
+        """Back to the previous version, from where it stood when it was left: it reads again what came since.
+
+        Raises:
+            BadInput: there is no previous version.
+            Stopped: the state that it left is gone.
+        """
+        record = self.record()
+        if record.previous is None:
+            raise BadInput(f"{self.name} has no previous version", hint="`olist apps upgrade` with the file as it was")
+        where = place(self.deployment, record, record.previous)
+        resume = self.engine.resume_from(where, self.deployment.standing(where.number))
+        if resume and not _there(resume):
+            raise Stopped(
+                f"{self.name}: the state of version {where.number} is gone: {resume}",
+                hint="`olist apps upgrade --rebuild` with its file builds it anew",
+            )
+        kept_rows(place(self.deployment, record, record.current)).unlink(missing_ok=True)
+        same = where.generation == record.version.generation
+        return self._change(where.number, resume).go(TAKE_OVER if same else RETURN, "save old")
+
+    def _tidy(self) -> None:
+        """Remove versions that nothing leads back to, and what a generation that is nobody's left in Kafka."""
+        record = self.record()
+        kept = {number for number in (record.current, record.previous) if number is not None}
+        generations = {record.versions[number].generation for number in kept}
+        for number in sorted(set(record.versions) - kept):
+            where = place(self.deployment, record, number)
+            if where.generation not in generations:
+                self.engine.forget(where)
+            self.engine.discard(where, self.deployment.standing(number))
+            shutil.rmtree(where.folder, ignore_errors=True)
+        self.deployment.write(replace(record, versions={number: record.versions[number] for number in kept}))
+
+    def doomed(self) -> list[str]:
+        """What `delete` removes."""
+        record = self.record()
+        places = [place(self.deployment, record, number) for number in record.versions]
+        owned = [line for where in places for line in self.engine.owned(where)]
+        return list(dict.fromkeys([*owned, str(self.deployment.path)]))
+
+    def delete(self) -> None:
+        """Stop it and remove its versions, its state and its groups. Its output topics stay."""
+        record = self.record()
+        self.deployment.write(replace(record, wanted="stopped"))
+        for number in record.versions:
+            where = place(self.deployment, record, number)
+            self._cancel(record, number)
+            self.engine.discard(where, self.deployment.standing(number))
+            self.engine.forget(where)
+        shutil.rmtree(self.deployment.path)
+
+
+def _there(path: str) -> bool:
+    """Is a local state still there? One in another storage is the engine's to find."""
+    return not path.startswith("file:") or Path(path.removeprefix("file:").replace("//", "/", 1)).exists()

@@ -1,0 +1,93 @@
+"""How apps and their deployments look on a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from stream_apps.deploy.status import AppStatus
+
+COLOURS = {"running": "green", "starting": "yellow", "changing": "yellow", "stopped": "dim"}
+TOLD_ERROR = 160
+
+
+def status_table(found: Iterable[AppStatus]) -> Table:
+    """One row per deployed app."""
+    headers = ("app", "engine", "state", "version", "since", "lag", "freshness", "restarts", "checkpoint", "error")
+    table = Table(*headers, box=None, header_style="bold")
+    for one in found:
+        table.add_row(
+            one.name,
+            f"{one.engine} x{one.parallelism}",
+            f"[{COLOURS.get(one.state, 'red')}]{one.state}[/]",
+            str(one.version) + (f" (before: {one.previous})" if one.previous is not None else ""),
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.since)),
+            "?" if one.lag is None else f"{one.lag:,}",
+            "?" if one.freshness_s is None else f"{one.freshness_s:.0f} s",
+            str(one.restarts),
+            checkpoint(one),
+            one.error.splitlines()[0][:TOLD_ERROR] if one.error else "",
+        )
+    return table
+
+
+def checkpoint(one: AppStatus) -> str:
+    """Age and size of the newest."""
+    if one.checkpoint_age_s is None:
+        return ""
+    size = "" if one.checkpoint_bytes is None else f", {one.checkpoint_bytes / 1e6:.1f} MB"
+    return f"{one.checkpoint_age_s:.0f} s ago{size}"
+
+
+class Telling:
+    """Progress on stderr: lines, and a bar while a version catches up. Without a terminal, a line now and then."""
+
+    SAY_EVERY_S = 5.0
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+        self.total = 0
+        self.said = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def __call__(self, line: str, *, behind: int | None = None) -> None:
+        """A line, or how many records are still to be read."""
+        if behind is None:
+            self._stop()
+            self.console.print(line, highlight=False, markup=False)
+        elif self.console.is_terminal:
+            self._advance(behind)
+        elif time.monotonic() - self.said > self.SAY_EVERY_S:
+            self.said = time.monotonic()
+            self.console.print(f"{behind:,} records behind", highlight=False)
+
+    def _advance(self, behind: int) -> None:
+        if self.bar is None:
+            columns = (TextColumn("catching up"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self.bar = Progress(*columns, console=self.console, transient=True)
+            self.bar.start()
+            self.total = behind
+            self.task = self.bar.add_task("", total=behind)
+        assert self.task is not None
+        self.total = max(self.total, behind)
+        self.bar.update(self.task, total=self.total, completed=self.total - behind)
+
+    def _stop(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
