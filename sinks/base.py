@@ -75,6 +75,10 @@ class SinkTable(ABC):
         """Seconds that the next batch should stay away: back-pressure. Other tables are not held up by it."""
         return 0.0
 
+    def drops_with_it(self) -> Sequence[str]:
+        """What else `drop` removes, by name: what reads this table and cannot stay without it. Changes nothing."""
+        return ()
+
     @abstractmethod
     def drop(self) -> None:
         """Remove the table and its positions, so that the topic can be read from its beginning."""

@@ -69,9 +69,11 @@ def rebuild(target: str, tables: str, yes: bool) -> None:
     from sinks.targets import factory
 
     current = settings()
+    views: set[str] = set()
     for contract in contracts_for(target, tables):
+        table = factory(target)(contract, current)
+        views.update(table.drops_with_it())
         if yes:
-            table = factory(target)(contract, current)
             table.drop()
             table.close()
             click.echo(f"removed {target} table {contract.table}")
@@ -79,7 +81,10 @@ def rebuild(target: str, tables: str, yes: bool) -> None:
             held = read_positions(target, contract, current)
             told = f"stands at offsets {held.next}" if held else "never written"
             click.echo(f"would remove {target} table {contract.table} ({told})")
-    click.echo(f"now: `olist sink run {target}`" if yes else "nothing was removed; --yes does it")
+    if views:
+        click.echo(f"{'removed' if yes else 'would remove'} with them: {', '.join(sorted(views))}")
+    again = f"now: `olist sink run {target}`" + (", and `olist marts apply` once its tables are there" if views else "")
+    click.echo(again if yes else "nothing was removed; --yes does it")
 
 
 @command.command("status")

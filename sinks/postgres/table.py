@@ -16,7 +16,7 @@ connection is lost during 5 nobody knows whether it happened: `ServerTrouble` sa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import polars as pl
 import psycopg
@@ -33,13 +33,12 @@ from sinks.postgres.columns import live_columns
 from sinks.postgres.connection import SERVER, reason, translated
 from sinks.postgres.connection import connect as connected
 from sinks.postgres.ddl import alter_table, create_table, table_name
+from sinks.postgres.mart_views import set_aside, take_down, views_over
 from sinks.postgres.rows import csv, refused_rows
+from sinks.postgres.schema_lock import ALONE
 from sinks.postgres.statements import LIMIT_IDLE, Statements
 
 ROW = "_row"
-
-# One process at a time creates or evolves: CREATE ... IF NOT EXISTS alone fails when two do it at once.
-ALONE = b"SELECT pg_advisory_xact_lock(hashtext('olist sink schema'))"
 
 
 def connect(contract: Contract, settings: Settings) -> PostgresTable:
@@ -79,7 +78,8 @@ class PostgresTable(SinkTable):
             return
         evolution = evolve(f"postgres {table_name(self.contract)}", there, self.contract.columns)
         if statement := alter_table(self.contract, there, evolution):
-            connection.execute(statement.encode())
+            with set_aside(connection, table_name(self.contract)) if evolution.widened else nullcontext():
+                connection.execute(statement.encode())
 
     def own(self, partitions: frozenset[int]) -> None:
         """Nothing to load: the server finds the rows."""
@@ -147,13 +147,19 @@ class PostgresTable(SinkTable):
         if "d" in self._staged_ops:
             connection.execute(self._statements.delete)
 
+    def drops_with_it(self) -> Sequence[str]:
+        """The marts' views that read the table."""
+        with connected(self._url) as connection, translated():
+            return [view.name for view in views_over(connection, [table_name(self.contract)])]
+
     def drop(self) -> None:
-        """Drop the table and forget its positions, in one transaction."""
+        """Drop the table with the marts' views that read it, and forget its positions, in one transaction."""
         self.close()
         self._connection = connection = connected(self._url)
         with translated(), connection.transaction():
             connection.execute(ALONE)
             positions.create_table(connection)
+            take_down(connection, views_over(connection, [table_name(self.contract)]))
             connection.execute(f"DROP TABLE IF EXISTS {table_name(self.contract)}".encode())
             connection.execute(positions.FORGET, (self.contract.table,))
 
