@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Sequence
 from threading import Event
 
@@ -45,17 +46,21 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
     from olist.dead_letters import TOPIC_CONFIG, dead_letter_topic
     from olist.telemetry import configure_logging, serve_metrics
     from olist.topics.admin import ensure_topic, ensure_topics
+    from olist.topics.survey import Broker
+    from sinks.patience import Patience
     from sinks.runner import run_sink
 
     current = settings()
     configure_logging(current)
     serve_metrics(current)
     contracts = contracts_for(target, tables)
-    ensure_topics(current, contracts)
-    ensure_topic(current, dead_letter_topic(current), TOPIC_CONFIG)
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    Broker(current).names()  # no Kafka at all is the user's to know at once; one that goes away later is waited for
+    patience = Patience(current.patience_s, stopping, time.monotonic)
+    patience.insist("topics", lambda: ensure_topics(current, contracts))
+    patience.insist("dead letters", lambda: ensure_topic(current, dead_letter_topic(current), TOPIC_CONFIG))
     run_sink(current, target, contracts, stopping, most=most, interval_s=interval_s, threads=threads, instance=instance)
 
 
