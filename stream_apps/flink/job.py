@@ -1,0 +1,86 @@
+"""A job file: all that the driver needs to run an app, rendered from app and settings; and its compiled plan."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from olist.errors import BadInput, StackError
+from olist.settings import Settings
+from olist.stack.artefacts import locked
+from olist.stack.flink_env import flink_environment
+from olist.stack.install import Installer
+from olist.stack.java import java_home
+from stream_apps.app import FlinkApp
+from stream_apps.flink.ddl import insert, names, statements
+
+DRIVER = Path(__file__).with_name("driver.py")
+COMPILE_WITHIN_S = 180.0
+LAST_LINES = 15
+
+OPTIONS: Mapping[str, str] = {
+    "table.local-time-zone": "UTC",
+    # Changes of one key within this time are folded before they touch state, and before they leave.
+    "table.exec.mini-batch.enabled": "true",
+    "table.exec.mini-batch.allow-latency": "300 ms",
+    "table.exec.mini-batch.size": "5000",
+    # Keys are many and even; a second operator in front of each aggregate costs more than it folds.
+    "table.optimizer.agg-phase-strategy": "ONE_PHASE",
+    # How far a job can be scaled without losing its state.
+    "pipeline.max-parallelism": "128",
+}
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a job file holds: see `driver.py`."""
+
+    name: str
+    options: dict[str, str]
+    statements: list[str]
+    insert: str
+
+
+def job_of(settings: Settings, app: FlinkApp, generation: str = "") -> Job:
+    """An app as a job; pure. `generation` sets a rebuild apart: its group, its transactions, its name."""
+    named = names(settings, app, generation)
+    return Job(named.id, dict(OPTIONS), statements(settings, app, generation), insert(settings, app))
+
+
+def encode(job: Job) -> bytes:
+    """The file's content, indented, so that two versions can be compared by eye."""
+    return msgspec.json.format(msgspec.json.encode(job), indent=2) + b"\n"
+
+
+def compile_plan(settings: Settings, job: Path, plan: Path) -> None:
+    """Write the plan of a job file, in a process of PyFlink's own environment; takes 5-15 s, and no cluster.
+
+    Raises:
+        BadInput: Flink refuses the statements; its last words say why.
+        StackError: there is no PyFlink, no Java, or no end to it.
+    """
+    environment = flink_environment(settings)
+    jars = ";".join(Installer(settings.cache).path(jar).as_uri() for jar in locked("flink"))
+    command = [str(environment.python), str(DRIVER), "compile", str(job), str(plan), jars]
+    try:
+        done = subprocess.run(
+            command,
+            env={**settings.environment(), "JAVA_HOME": str(java_home(settings))},
+            capture_output=True,
+            text=True,
+            timeout=COMPILE_WITHIN_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StackError(f"{job}: no plan within {COMPILE_WITHIN_S:g} s") from error
+    if done.returncode:
+        raise BadInput(f"{job}: Flink refuses it\n{last_words(done.stderr)}", hint="mend the app's SELECT")
+
+
+def last_words(output: str) -> str:
+    """The causes that a Java stack trace names, else its last lines."""
+    lines = output.splitlines()
+    causes = [line for line in lines if line.startswith(("Caused by", ": org.apache"))]
+    return "\n".join(causes or lines[-LAST_LINES:])

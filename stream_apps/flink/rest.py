@@ -1,0 +1,235 @@
+"""A client of Flink's REST API, as much of it as running apps needs. Source: Flink 2.2, "REST API".
+
+Every call has a timeout. A refusal carries the server's own words; a server that is away is `ServerTrouble`, and may be
+asked again: only `run` and `stop` are not harmless to repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, Literal
+
+import requests
+
+from olist.errors import ServerTrouble, StackError
+
+SERVER = "flink"
+CONNECT_S, ANSWER_S = 5.0, 30.0
+SUBMIT_S = 180.0
+"""A submission plans the job in the JobManager: seconds, more on a busy machine."""
+BETWEEN_LOOKS_S = 0.1
+ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A completed checkpoint or savepoint: where it is, when it was complete (Unix seconds), its size in bytes."""
+
+    number: int
+    path: str
+    at: float
+    size: int
+
+
+@dataclass(frozen=True)
+class Vertex:
+    """One chain of operators of a job."""
+
+    id: str
+    name: str
+    parallelism: int
+    status: str
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job as the cluster sees it: `state` is Flink's word (RUNNING, RESTARTING...), `started` Unix seconds."""
+
+    id: str
+    name: str
+    state: str
+    started: float
+    vertices: tuple[Vertex, ...]
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come of it."""
+        return self.state in ENDED
+
+    @property
+    def all_running(self) -> bool:
+        """The job and each of its vertices."""
+        return self.state == "RUNNING" and all(vertex.status == "RUNNING" for vertex in self.vertices)
+
+
+@dataclass(frozen=True)
+class Exceptions:
+    """What a job's attempts ended in: how many are known, and the newest one's text and time (Unix seconds)."""
+
+    count: int
+    newest: str = ""
+    at: float = 0.0
+
+
+class Flink:
+    """The cluster at one URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def version(self) -> str:
+        """Flink's release; also the question whether it is there."""
+        return str(self._get("/overview")["flink-version"])
+
+    def jar(self, path: Path) -> str:
+        """The id of an uploaded jar, uploading it when the cluster has none of that name."""
+        for known in self._get("/jars")["files"]:
+            if known["name"] == path.name:
+                return str(known["id"])
+        with path.open("rb") as content:
+            answer = self._ask("POST", "/jars/upload", within_s=SUBMIT_S, files={"jarfile": (path.name, content)})
+        return Path(str(answer["filename"])).name
+
+    def run(self, jar: str, entry: str, arguments: list[str], *, resume: str = "", parallelism: int = 1) -> str:
+        """Run a jar's program, which submits one job; the job's id.
+
+        Raises:
+            StackError: the program failed, with the cause it gave.
+            ServerTrouble: no answer; a job may have been submitted all the same.
+        """
+        body: dict[str, Any] = {"entryClass": entry, "programArgsList": arguments, "parallelism": parallelism}
+        if resume:
+            body |= {"savepointPath": resume, "allowNonRestoredState": False}
+        return str(self._ask("POST", f"/jars/{jar}/run", within_s=SUBMIT_S, json=body)["jobid"])
+
+    def jobs(self) -> dict[str, str]:
+        """Every job the cluster remembers, by id, with Flink's word for its state."""
+        return {str(job["id"]): str(job["status"]) for job in self._get("/jobs")["jobs"]}
+
+    def job(self, job: str) -> JobState | None:
+        """One job, or None when the cluster knows none of that id (it forgets all when the JobManager dies)."""
+        found = self._get(f"/jobs/{job}", or_none=True)
+        if found is None:
+            return None
+        vertices = tuple(Vertex(v["id"], v["name"], v["parallelism"], v["status"]) for v in found["vertices"])
+        return JobState(
+            str(found["jid"]), str(found["name"]), str(found["state"]), found["start-time"] / 1000, vertices
+        )
+
+    def checkpoint(self, job: str) -> Checkpoint | None:
+        """The newest completed checkpoint that can be restored from, if there is one."""
+        latest = (self._get(f"/jobs/{job}/checkpoints", or_none=True) or {}).get("latest", {})
+        found = latest.get("completed")
+        if not found or found.get("discarded"):
+            return None
+        at, size = found["latest_ack_timestamp"] / 1000, int(found["state_size"])
+        return Checkpoint(int(found["id"]), str(found["external_path"]), at, size)
+
+    def completed_checkpoints(self, job: str) -> int:
+        """How many the job has completed since it was submitted, savepoints among them."""
+        found = self._get(f"/jobs/{job}/checkpoints", or_none=True) or {}
+        return int(found.get("counts", {}).get("completed", 0))
+
+    def exceptions(self, job: str) -> Exceptions:
+        """What the job's attempts ended in."""
+        found = self._get(f"/jobs/{job}/exceptions", or_none=True) or {}
+        entries = found.get("exceptionHistory", {}).get("entries", [])
+        if not entries:
+            return Exceptions(0)
+        newest = max(entries, key=lambda entry: entry["timestamp"])
+        return Exceptions(len(entries), str(newest["stacktrace"]), newest["timestamp"] / 1000)
+
+    def metrics(self, job: str, vertex: str, names: list[str], how: Literal["sum", "max"] = "sum") -> dict[str, float]:
+        """Metrics of a vertex over all of its subtasks; those it does not have are left out."""
+        query = f"get={','.join(names)}&agg={how}"
+        found = self._get(f"/jobs/{job}/vertices/{vertex}/subtasks/metrics?{query}", or_none=True) or []
+        return {str(metric["id"]): float(metric[how]) for metric in found}
+
+    def savepoint(self, job: str, within_s: float, folder: str = "") -> str:
+        """Write the job's state down while it goes on; the savepoint's path."""
+        body = {"cancel-job": False, **_target(folder)}
+        trigger = str(self._ask("POST", f"/jobs/{job}/savepoints", json=body)["request-id"])
+        return self._savepoint_path(job, trigger, within_s)
+
+    def stop(self, job: str, within_s: float, *, drain: bool = False, folder: str = "") -> str:
+        """End a job after a savepoint, whose path it returns; with `drain`, all timers fire first.
+
+        Raises:
+            StackError: the savepoint failed, and the job goes on.
+        """
+        body = {"drain": drain, **_target(folder)}
+        trigger = str(self._ask("POST", f"/jobs/{job}/stop", json=body)["request-id"])
+        path = self._savepoint_path(job, trigger, within_s)
+        self._until_ended(job, within_s)
+        return path
+
+    def cancel(self, job: str, within_s: float) -> None:
+        """End a job as it is and wait for its end; one that has ended, or is unknown, is left alone."""
+        found = self.job(job)
+        if found is None or found.ended:
+            return
+        self._ask("PATCH", f"/jobs/{job}?mode=cancel")
+        self._until_ended(job, within_s)
+
+    def rescale(self, job: str, parallelism: int) -> None:
+        """Ask for another parallelism of every vertex; the job restarts in place from its newest checkpoint."""
+        asked: dict[str, Any] = self._get(f"/jobs/{job}/resource-requirements")
+        for vertex in asked.values():
+            vertex["parallelism"] = {"lowerBound": 1, "upperBound": parallelism}
+        self._ask("PUT", f"/jobs/{job}/resource-requirements", json=asked)
+
+    def _savepoint_path(self, job: str, trigger: str, within_s: float) -> str:
+        deadline = monotonic() + within_s
+        while monotonic() < deadline:
+            found = self._get(f"/jobs/{job}/savepoints/{trigger}")
+            if found["status"]["id"] == "COMPLETED":
+                operation: Mapping[str, Any] = found["operation"]
+                if "location" in operation:
+                    return str(operation["location"])
+                raise StackError(f"job {job}: no savepoint: {_cause(str(operation['failure-cause']['stack-trace']))}")
+            sleep(BETWEEN_LOOKS_S)
+        raise ServerTrouble(SERVER, f"job {job}: no savepoint within {within_s:g} s")
+
+    def _until_ended(self, job: str, within_s: float) -> None:
+        deadline = monotonic() + within_s
+        while (found := self.job(job)) is not None and not found.ended:
+            if monotonic() >= deadline:
+                raise ServerTrouble(SERVER, f"job {job} is {found.state} still after {within_s:g} s")
+            sleep(BETWEEN_LOOKS_S)
+
+    def _get(self, path: str, *, or_none: bool = False) -> Any:
+        return self._ask("GET", path, or_none=or_none)
+
+    def _ask(self, method: str, path: str, *, within_s: float = ANSWER_S, or_none: bool = False, **what: Any) -> Any:
+        try:
+            answer = requests.request(method, f"{self.url}{path}", timeout=(CONNECT_S, within_s), **what)
+        except requests.RequestException as error:
+            raise ServerTrouble(SERVER, str(error), hint="`olist status` shows whether it runs") from error
+        if answer.status_code == requests.codes.not_found and or_none:
+            return None
+        if answer.status_code == requests.codes.service_unavailable:
+            raise ServerTrouble(SERVER, "it is starting, or has no leader")
+        if not answer.ok:
+            raise StackError(f"{SERVER}: {method} {path}: {_refusal(answer)}")
+        return answer.json() if answer.content else {}
+
+
+def _target(folder: str) -> dict[str, str]:
+    return {"targetDirectory": folder} if folder else {}
+
+
+def _refusal(answer: requests.Response) -> str:
+    try:
+        return _cause("\n".join(map(str, answer.json()["errors"])))
+    except (requests.JSONDecodeError, KeyError):
+        return f"{answer.status_code} {answer.reason}"
+
+
+def _cause(trace: str) -> str:
+    """The innermost causes of a stack trace, which say what went wrong; the frames say where in Flink."""
+    lines = [line for line in trace.splitlines() if line.strip() and not line.lstrip().startswith(("at ", "..."))]
+    causes = [line for line in lines if "Caused by" in line]
+    return "\n".join((causes or lines)[-3:])
