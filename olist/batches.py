@@ -6,6 +6,7 @@ it by column. A record that fails is told apart from its neighbours and travels 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +14,13 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from olist.changes import MALFORMED, TOMBSTONE, UNAVAILABLE, Codec, Image, codec
 from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Row, Text, Timestamp, Type, inside
 from olist.errors import BadRecord
+from olist.nested import as_lists, ends_of
 
 T = TypeVar("T")
 
@@ -227,19 +228,20 @@ def _series(column: Column, values: list[Any], bad: dict[int, str]) -> pl.Series
 
 
 def _lists(column: Column, kind: ListOf, values: list[list[Row] | None], bad: dict[int, str]) -> pl.Series:
-    """A column of lists: the rows of all lists as flat columns, then cut by Arrow at the lists' ends."""
+    """A column of lists, by way of flat columns of the rows in all of them."""
     rows = [row for value in values if value for row in value]
-    ends = np.cumsum([0, *(len(value) if value else 0 for value in values)])
     bad_rows: dict[int, str] = {}
-    columns = [_series(c, list(map(attrgetter(c.name), rows)), bad_rows) for c in kind.columns]
+    columns = [_unsigned_zeros(_series(c, list(map(attrgetter(c.name), rows)), bad_rows)) for c in kind.columns]
+    ends = ends_of(values) if bad_rows else []
     for row, problem in sorted(bad_rows.items(), reverse=True):  # so that a list's first problem is the one told
-        at = int(np.searchsorted(ends, row, side="right")) - 1
-        bad[at] = inside(column.name, row - int(ends[at]), problem)
-    arrays = [series.to_arrow(compat_level=pl.CompatLevel.oldest()) for series in columns]
-    structs = pa.StructArray.from_arrays(arrays, names=[c.name for c in kind.columns])
-    null = pa.array([value is None for value in values], type=pa.bool_())
-    lists = pa.LargeListArray.from_arrays(pa.array(ends, type=pa.int64()), structs, mask=null)
-    return pl.Series(column.name, pl.from_arrow(lists), dtype=polars_type(kind))
+        at = bisect_right(ends, row) - 1
+        bad[at] = inside(column.name, row - ends[at], problem)
+    return as_lists(column.name, columns, values)
+
+
+def _unsigned_zeros(series: pl.Series) -> pl.Series:
+    """-0.0 as 0.0: a list is JSON in the warehouse, whose numbers know one zero, and all targets hold the same."""
+    return series + 0.0 if series.dtype == pl.Float64 else series
 
 
 def _decimals(column: Column, kind: Money, values: list[Decimal | None], bad: dict[int, str]) -> pl.Series:

@@ -8,7 +8,7 @@ connector, "Data change events".
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_type_hints
 
 import msgspec
 
@@ -110,7 +110,7 @@ class Codec:
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
-        hints = contract.row.__annotations__
+        hints = get_type_hints(contract.row, include_extras=True)
         fields = [(name, hints[name]) for name in contract.key]
         namespace = {"__module__": contract.row.__module__}
         self.key_type = msgspec.defstruct(

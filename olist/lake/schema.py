@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
+from pyiceberg.table.update.schema import UpdateSchema
 from pyiceberg.transforms import MonthTransform
 from pyiceberg.types import (
     DecimalType,
@@ -19,7 +20,7 @@ from pyiceberg.types import (
 )
 
 from olist.batches import COMMITTED_AT, META, OFFSET, OP, PARTITION
-from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Text, Timestamp, Type
+from olist.contracts import Column, Contract, Evolution, Float, Integer, ListOf, Money, Text, Timestamp, Type, evolve
 
 ORIGIN_TYPES: dict[str, IcebergType] = {
     OP: StringType(),
@@ -111,6 +112,22 @@ def partition_spec(contract: Contract, schema: Schema, *, history: bool) -> Part
     source = schema.find_field(contract.partition_by.column)
     name = f"{source.name}_month"
     return PartitionSpec(PartitionField(source.field_id, FIRST_PARTITION_FIELD_ID, MonthTransform(), name))
+
+
+def change_schema(update: UpdateSchema, there: tuple[Column, ...], change: Evolution, at: tuple[str, ...] = ()) -> None:
+    """Stage what a contract's evolution asks for, in the rows of lists too (`at` is the path to those)."""
+    for column in change.loosened:
+        update.make_column_optional((*at, column.name))
+    for column in change.added:
+        update.add_column((*at, column.name), iceberg_type(column.type))
+    was = {column.name: column.type for column in there}
+    for column in change.widened:
+        path, old = (*at, column.name), was[column.name]
+        if isinstance(column.type, ListOf) and isinstance(old, ListOf):
+            inside = evolve(".".join(path), old.columns, column.type.columns)
+            change_schema(update, old.columns, inside, (*path, "element"))
+        else:
+            update.update_column(path, iceberg_type(column.type))
 
 
 def contract_columns(schema: Schema) -> tuple[Column, ...]:

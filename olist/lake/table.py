@@ -43,7 +43,7 @@ from olist.lake.moves import DROPPED, Moves, moves_since
 from olist.lake.partitions import split
 from olist.lake.pressure import table_pause_s
 from olist.lake.row_delta import OneCommit, RowDelta
-from olist.lake.schema import PROPERTIES, contract_columns, iceberg_schema, iceberg_type, partition_spec
+from olist.lake.schema import PROPERTIES, change_schema, contract_columns, iceberg_schema, partition_spec
 from olist.lake.trouble import lake_trouble
 from olist.positions import Positions
 
@@ -198,12 +198,7 @@ class LakeTable:
         if change == Evolution():
             return
         with table.update_schema() as update:
-            for column in change.loosened:
-                update.make_column_optional(column.name)
-            for column in change.added:
-                update.add_column(column.name, iceberg_type(column.type))
-            for column in change.widened:
-                update.update_column(column.name, iceberg_type(column.type))
+            change_schema(update, there, change)
 
     def _said(self) -> dict[str, str]:
         """What the schema cannot say of the contract."""

@@ -18,8 +18,8 @@ from itertools import starmap
 import polars as pl
 
 from olist.batches import polars_type
-from olist.contracts import Column, Contract, Float, Integer, Money, Row, Text, Timestamp, Type
-from olist.errors import BadRow
+from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Row, Text, Timestamp, Type
+from olist.errors import BadRow, ContractRefused
 from olist.source.layout import MEND, Layout
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -78,6 +78,8 @@ def _parse(column: Column) -> pl.Expr:
         case Float():
             number = text.cast(pl.Float64, strict=False)
             return pl.when(number.is_finite()).then(number)
+        case ListOf():
+            raise ContractRefused(f"column {column.name}: a file of fields has no lists")
 
 
 def _where(text: pl.Expr, shape: str) -> pl.Expr:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from olist.contracts import Column, Contract, Float, Integer, Money, Text, Timestamp
+from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Text, Timestamp
 from olist.topics.lines import when
 from olist.topics.survey import CLEANUP, RETENTION, Survey
 
@@ -93,6 +93,8 @@ def type_name(column: Column) -> str:
             return f"money ({precision}, {scale})"
         case Timestamp():
             return "timestamp"
+        case ListOf(columns=columns):
+            return f"list of ({', '.join(f'{one.name} {type_name(one)}' for one in columns)})"
 
 
 def retention(survey: Survey) -> str:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import polars as pl
 
 from olist.batches import polars_type
-from olist.contracts import Float, Integer, Money, Text, Timestamp, Type
+from olist.contracts import Float, Integer, ListOf, Money, Text, Timestamp, Type
 from olist.errors import Stopped
+from olist.nested import as_lists
+
+JSON_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.f"
+_DECODE = msgspec.json.Decoder().decode
 
 
 def typed(where: str, texts: pl.Series, kind: Type, time_format: str) -> pl.Series:
@@ -25,10 +32,55 @@ def typed(where: str, texts: pl.Series, kind: Type, time_format: str) -> pl.Seri
             values = texts.set(~fits, None).cast(polars_type(kind), strict=False)
         case Integer() | Float():
             values = texts.cast(polars_type(kind), strict=False)
+        case ListOf():
+            return from_json(where, texts.name, kind, _decoded(where, texts, kind), JSON_TIME_FORMAT)
     wrong = texts.filter(values.is_null() & texts.is_not_null())
     if len(wrong):
         raise not_of_type(where, texts.name, wrong[0], kind)
     return values
+
+
+def from_json(where: str, name: str, kind: Type, values: list[Any], time_format: str) -> pl.Series:
+    """A column of what JSON decodes to: money and moments are strings there, a list holds objects.
+
+    Raises:
+        Stopped: as `typed`; also an object with a field that the contract does not know.
+    """
+    if isinstance(kind, ListOf):
+        return _lists(where, name, kind, values, time_format)
+    texts = isinstance(kind, Text | Money | Timestamp)
+    if wrong := [v for v in values if v is not None and (isinstance(v, bool) or isinstance(v, str) != texts)]:
+        raise not_of_type(where, name, wrong[0], kind)
+    if texts:
+        return typed(where, pl.Series(name, values, dtype=pl.String), kind, time_format)
+    try:
+        if isinstance(kind, Float):  # a whole one may be written without a point, and be longer than 64 bits
+            values = [None if value is None else float(value) for value in values]
+        return pl.Series(name, values, dtype=polars_type(kind), strict=True)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise not_of_type(where, name, str(error), kind) from error
+
+
+def _lists(where: str, name: str, kind: ListOf, values: list[Any], time_format: str) -> pl.Series:
+    if wrong := [v for v in values if not (v is None or isinstance(v, list))]:
+        raise not_of_type(where, name, wrong[0], kind)
+    rows = [row for value in values if value for row in value]
+    names = {column.name for column in kind.columns}
+    if wrong := [row for row in rows if not (isinstance(row, dict) and row.keys() <= names)]:
+        raise not_of_type(where, name, wrong[0], kind)
+    columns = [
+        from_json(f"{where}.{name}", c.name, c.type, [row.get(c.name) for row in rows], time_format)
+        for c in kind.columns
+    ]
+    return as_lists(name, columns, values)
+
+
+def _decoded(where: str, texts: pl.Series, kind: Type) -> list[Any]:
+    """What texts of JSON hold."""
+    try:
+        return [None if text is None else _DECODE(text) for text in texts.to_list()]
+    except msgspec.DecodeError as error:
+        raise not_of_type(where, texts.name, str(error), kind) from error
 
 
 def not_of_type(where: str, column: str, value: object, kind: Type) -> Stopped:

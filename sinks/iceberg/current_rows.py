@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import polars as pl
+import pyarrow as pa
 from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
-from olist.contracts import Contract
+from olist.contracts import Contract, ListOf
 from olist.errors import ServerTrouble, Stopped
 from olist.lake.catalog import identifier, open_catalog
+from olist.lake.live_rows import live_rows
 from olist.lake.table import POSITIONS
 from olist.lake.trouble import lake_trouble
 from olist.positions import Positions
@@ -80,5 +83,19 @@ def _consistent(table: Table, contract: Contract) -> Held:
 def _rows(table: Table, contract: Contract) -> pl.DataFrame:
     there = set(table.schema().column_names)
     wanted = tuple(name for name in names(contract) if name in there)
-    rows = pl.DataFrame(pl.from_arrow(table.scan(selected_fields=wanted).to_arrow())).select(wanted)
+    if any(column.nullable and isinstance(column.type, ListOf) for column in contract.columns):
+        rows = _rows_with_null_lists(table, wanted)
+    else:
+        rows = pl.DataFrame(pl.from_arrow(table.scan(selected_fields=wanted).to_arrow())).select(wanted)
     return rows if rows.height else empty(contract).select(wanted)
+
+
+def _rows_with_null_lists(table: Table, wanted: tuple[str, ...]) -> pl.DataFrame:
+    """The rows as the files hold them. PyIceberg's own scan gives an empty list for a null one: its issue 3833."""
+    schema = schema_to_pyarrow(table.schema(), include_field_ids=False)
+    types = pa.schema([schema.field(name).with_nullable(True) for name in wanted])
+    parts = [
+        pl.DataFrame(pl.from_arrow(rows.select(wanted).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(types)))
+        for _file, rows in live_rows(table, wanted)
+    ]
+    return pl.concat(parts) if parts else pl.DataFrame(pl.from_arrow(types.empty_table()))

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
 
 import polars as pl
 
-from olist.batches import COMMITTED_AT, OFFSET, PARTITION, polars_type
-from olist.contracts import Contract, Integer, Money, Text, Timestamp, Type
+from olist.batches import COMMITTED_AT, OFFSET, PARTITION
+from olist.contracts import Contract, Integer, Timestamp, Type
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.check.held import Held, names
-from sinks.check.typed import not_of_type, typed
+from sinks.check.typed import JSON_TIME_FORMAT, from_json
 from sinks.opensearch import positions as stored
 from sinks.opensearch.client import Client, Json
 from sinks.opensearch.mapping import alias_name, index_name
 
 PAGE = 5_000
 KEEP_ALIVE = "2m"
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.f"
 TRACE_TYPES: dict[str, Type] = {PARTITION: Integer(32), OFFSET: Integer(64), COMMITTED_AT: Timestamp()}
 
 
@@ -88,17 +86,6 @@ def _documents(client: Client, contract: Contract) -> Iterator[Json]:
 def _typed(contract: Contract, documents: list[Json]) -> pl.DataFrame:
     kinds: dict[str, Type] = {column.name: column.type for column in contract.columns} | TRACE_TYPES
     where = f"opensearch {alias_name(contract)}"
-    return pl.DataFrame([_column(where, name, kinds[name], documents) for name in names(contract)])
-
-
-def _column(where: str, name: str, kind: Type, documents: list[Json]) -> pl.Series:
-    values: list[Any] = [document.get(name) for document in documents]
-    texts = isinstance(kind, Text | Money | Timestamp)
-    if wrong := [v for v in values if v is not None and (isinstance(v, bool) or isinstance(v, str) != texts)]:
-        raise not_of_type(where, name, wrong[0], kind)
-    if texts:
-        return typed(where, pl.Series(name, values, dtype=pl.String), kind, TIME_FORMAT)
-    try:
-        return pl.Series(name, values, dtype=polars_type(kind), strict=True)
-    except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
-        raise not_of_type(where, name, str(error), kind) from error
+    return pl.DataFrame(
+        [from_json(where, n, kinds[n], [one.get(n) for one in documents], JSON_TIME_FORMAT) for n in names(contract)]
+    )

@@ -10,8 +10,9 @@ from __future__ import annotations
 import polars as pl
 
 from olist.batches import COMMITTED_AT, OFFSET, OP, PARTITION
-from olist.contracts import Contract, GeoPoint, Timestamp
+from olist.contracts import Contract, GeoPoint
 from sinks.base import Refusal
+from sinks.json_values import json_value, moment
 from sinks.opensearch.mapping import DELETED
 
 MOST_ID_BYTES = 512
@@ -54,17 +55,11 @@ def _with_lines(
             pl.lit("external").alias("version_type"),
         ).alias("index")
     )
-    moments = {column.name for column in contract.columns if isinstance(column.type, Timestamp)}
-    fields = [_moment(name) if name in moments else pl.col(name) for name in columns]
+    fields = [json_value(column) for column in contract.columns if column.name in columns]
     fields += [_point(geo)] if geo else []
-    fields += [(pl.col(OP) == "d").alias(DELETED), pl.col(PARTITION), pl.col(OFFSET), _moment(COMMITTED_AT)]
+    fields += [(pl.col(OP) == "d").alias(DELETED), pl.col(PARTITION), pl.col(OFFSET), moment(pl.col(COMMITTED_AT))]
     lines = pl.format("{}\n{}\n", action.struct.json_encode(), pl.struct(fields).struct.json_encode())
     return frame.with_columns(lines.alias(LINES))
-
-
-def _moment(name: str) -> pl.Expr:
-    """ISO 8601 to the microsecond. polars' own JSON has a space where OpenSearch wants a T."""
-    return pl.col(name).dt.to_string("%Y-%m-%dT%H:%M:%S%.6f")
 
 
 def _point(geo: GeoPoint) -> pl.Expr:
@@ -75,10 +70,7 @@ def _point(geo: GeoPoint) -> pl.Expr:
 
 
 def _id(contract: Contract) -> pl.Expr:
-    texts = [
-        _moment(c.name) if isinstance(c.type, Timestamp) else pl.col(c.name).cast(pl.String)
-        for c in contract.key_columns
-    ]
+    texts = [json_value(column).cast(pl.String) for column in contract.key_columns]
     if len(texts) == 1:
         return texts[0]
     return pl.concat_str([_escaped(text) for text in texts], separator="|")

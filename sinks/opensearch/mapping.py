@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from olist.batches import COMMITTED_AT, OFFSET, PARTITION
-from olist.contracts import Column, Contract, Float, Integer, Money, Text, Timestamp, Type
+from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Text, Timestamp, Type
 from olist.errors import ContractRefused
 from sinks.opensearch.columns import encoded
 
@@ -62,6 +62,16 @@ def field(column: Column) -> dict[str, Any]:
             return {"type": "scaled_float", "scaling_factor": 10**scale}
         case Timestamp():
             return DATE
+        case ListOf(columns=columns):
+            return {"type": "object", "properties": {one.name: field(one) for one in columns}}
+
+
+def takes(old: Column, new: Column) -> bool:
+    """Whether an index with the old column takes the new one: fields may be added to its rows, none mapped anew."""
+    if isinstance(old.type, ListOf) and isinstance(new.type, ListOf):
+        there = {column.name: column for column in old.type.columns}
+        return all(takes(there[one.name], one) for one in new.type.columns if one.name in there)
+    return field(old) == field(new)
 
 
 def mapping(contract: Contract) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from sinks.opensearch import bulk, positions
 from sinks.opensearch.client import SERVER, Client, Json
 from sinks.opensearch.columns import decoded
 from sinks.opensearch.documents import refused_ids, with_ids, with_lines
-from sinks.opensearch.mapping import alias_name, field, index_name, mapping, template
+from sinks.opensearch.mapping import alias_name, index_name, mapping, takes, template
 
 ROW = "_row"
 
@@ -83,7 +83,7 @@ class OpenSearchTable(SinkTable):
             )
         evolution = evolve(where, columns, self.contract.columns)
         was = {column.name: column for column in columns}
-        if remapped := [c.name for c in evolution.widened if field(c) != field(was[c.name])]:
+        if remapped := [c.name for c in evolution.widened if not takes(was[c.name], c)]:
             raise ContractRefused(
                 f"{where}: {', '.join(remapped)} would be indexed in another way, which only a new index can",
                 hint=f"`olist sink rebuild opensearch --tables {self.contract.table}`",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import psycopg
 
-from olist.contracts import Column, Contract, Float, Integer, Money, Text, Timestamp, Type
+from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Text, Timestamp, Type
 from olist.errors import ContractRefused
 from sinks.postgres.ddl import SCHEMA, TRACE, table_name
+from sinks.type_names import columns_noted
 
 COLUMNS = b"""
-SELECT column_name, data_type, numeric_precision, numeric_scale, is_nullable = 'YES'
+SELECT column_name, data_type, numeric_precision, numeric_scale,
+  col_description(format('%%I.%%I', table_schema, table_name)::regclass, ordinal_position), is_nullable = 'YES'
 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
 """
 PRIMARY_KEY = b"""
@@ -42,8 +45,10 @@ def live_columns(connection: psycopg.Connection, contract: Contract) -> tuple[Co
     )
 
 
-def contract_type(where: str, data_type: str, precision: int | None, scale: int | None) -> Type:
-    """The contract type that `ddl.sql_type` writes as this one.
+def contract_type(
+    where: str, data_type: str, precision: int | None, scale: int | None, note: str | None = None
+) -> Type:
+    """The contract type that `ddl.sql_type` writes as this one; `note` is the column's comment.
 
     Raises:
         ContractRefused: there is none.
@@ -61,8 +66,21 @@ def contract_type(where: str, data_type: str, precision: int | None, scale: int 
             return Money(precision, scale)
         case "timestamp without time zone", _, _:
             return Timestamp()
+        case "jsonb", _, _:
+            return _list_of(where, note)
         case _:
             raise ContractRefused(f"postgres {where} is {data_type}, which is no type of a contract's column")
+
+
+def _list_of(where: str, note: str | None) -> ListOf:
+    """What `ddl.note` wrote."""
+    try:
+        return ListOf(columns_noted(msgspec.json.decode(note or "")))
+    except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
+        raise ContractRefused(
+            f"postgres {where} is jsonb without the comment that says which rows its lists hold",
+            hint="put the comment back, or rebuild the table from the topic",
+        ) from error
 
 
 def _check_key(connection: psycopg.Connection, contract: Contract) -> None:

@@ -6,8 +6,11 @@ path, and unqualified names of the source tables and of the lake's catalog in th
 
 from __future__ import annotations
 
+import msgspec
+
 from olist.batches import COMMITTED_AT, OFFSET, PARTITION
-from olist.contracts import Column, Contract, Evolution, Float, Integer, Money, Text, Timestamp, Type
+from olist.contracts import Column, Contract, Evolution, Float, Integer, ListOf, Money, Text, Timestamp, Type
+from sinks.type_names import noted
 
 SCHEMA = "warehouse"
 
@@ -43,6 +46,8 @@ def sql_type(kind: Type) -> str:
             return f"numeric({precision},{scale})"
         case Timestamp():
             return "timestamp"
+        case ListOf():
+            return "jsonb"
 
 
 def column_names(contract: Contract) -> tuple[str, ...]:
@@ -57,6 +62,24 @@ def create_table(contract: Contract) -> str:
     lines += [f"PRIMARY KEY ({listed(contract.key)})"]
     body = ",\n  ".join(lines)
     return f"CREATE TABLE {table_name(contract)} (\n  {body}\n)"
+
+
+def comments(contract: Contract) -> str:
+    """``COMMENT``s that say what rows are in lists, which ``jsonb`` does not; `columns.live_columns` reads them."""
+    lists = ((column.name, column.type) for column in contract.columns if isinstance(column.type, ListOf))
+    return "".join(
+        f"COMMENT ON COLUMN {table_name(contract)}.{quoted(name)} IS {literal(note(kind))};\n" for name, kind in lists
+    )
+
+
+def note(kind: ListOf) -> str:
+    """The columns of a list's rows, as JSON."""
+    return msgspec.json.encode(noted(kind.columns)).decode()
+
+
+def literal(text: str) -> str:
+    """A string constant."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def alter_table(contract: Contract, there: tuple[Column, ...], evolution: Evolution) -> str:

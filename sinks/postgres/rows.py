@@ -9,8 +9,9 @@ from __future__ import annotations
 import polars as pl
 
 from olist.batches import OP
-from olist.contracts import Contract, Text
+from olist.contracts import Column, Contract, ListOf, Text
 from sinks.base import Refusal
+from sinks.json_values import json_text
 from sinks.postgres.ddl import column_names
 from sinks.postgres.statements import DELETED
 
@@ -22,9 +23,10 @@ def refused_rows(contract: Contract, frame: pl.DataFrame) -> list[Refusal]:
     """The rows that the server would refuse for what they hold: a NUL character, a key too long for its index."""
     texts = [column.name for column in contract.columns if isinstance(column.type, Text)]
     found = {
-        row: f"{name} holds a NUL character, which PostgreSQL's text cannot"
-        for name in texts
-        for row in frame[name].str.contains("\0", literal=True).arg_true()
+        row: f"{column.name} holds a NUL character, which PostgreSQL's text cannot"
+        for column in contract.columns
+        if (nul := _holds_nul(column)) is not None
+        for row in frame.select(nul).to_series().arg_true()
     }
     keys = [pl.col(name).str.len_bytes() for name in texts if name in contract.key]
     if keys:
@@ -33,7 +35,22 @@ def refused_rows(contract: Contract, frame: pl.DataFrame) -> list[Refusal]:
     return [Refusal(row, found[row]) for row in sorted(found)]
 
 
+def _holds_nul(column: Column, at: pl.Expr | None = None) -> pl.Expr | None:
+    """Whether a text of the column, or in its lists, holds the character; None where it has no texts."""
+    value = pl.col(column.name) if at is None else at
+    match column.type:
+        case Text():
+            return value.str.contains("\0", literal=True)
+        case ListOf(columns=columns):
+            row = pl.element().struct
+            each = [nul for one in columns if (nul := _holds_nul(one, row.field(one.name))) is not None]
+            return value.list.eval(pl.any_horizontal(each)).list.any() if each else None
+        case _:
+            return None
+
+
 def csv(contract: Contract, frame: pl.DataFrame) -> bytes:
     """The rows as COPY takes them, in the staging table's column order."""
     deleted = (pl.col(OP) == "d").alias(DELETED)
-    return frame.select(*column_names(contract), deleted).write_csv(include_header=False).encode()
+    lists = [json_text(column) for column in contract.columns if isinstance(column.type, ListOf)]
+    return frame.with_columns(lists).select(*column_names(contract), deleted).write_csv(include_header=False).encode()

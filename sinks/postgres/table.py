@@ -23,7 +23,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from olist.batches import OP, Batch
-from olist.contracts import Contract, evolve
+from olist.contracts import Contract, Evolution, evolve
 from olist.errors import ServerTrouble
 from olist.positions import Positions
 from olist.settings import Settings
@@ -32,7 +32,7 @@ from sinks.postgres import positions
 from sinks.postgres.columns import live_columns
 from sinks.postgres.connection import SERVER, reason, translated
 from sinks.postgres.connection import connect as connected
-from sinks.postgres.ddl import alter_table, create_table, table_name
+from sinks.postgres.ddl import alter_table, comments, create_table, table_name
 from sinks.postgres.mart_views import set_aside, take_down, views_over
 from sinks.postgres.rows import csv, refused_rows
 from sinks.postgres.schema_lock import ALONE
@@ -75,11 +75,18 @@ class PostgresTable(SinkTable):
             # Positions of a table that somebody dropped would skip the rows it held.
             connection.execute(positions.FORGET, (self.contract.table,))
             connection.execute(create_table(self.contract).encode())
+            self._comment(connection)
             return
         evolution = evolve(f"postgres {table_name(self.contract)}", there, self.contract.columns)
         if statement := alter_table(self.contract, there, evolution):
             with set_aside(connection, table_name(self.contract)) if evolution.widened else nullcontext():
                 connection.execute(statement.encode())
+        if evolution != Evolution():
+            self._comment(connection)
+
+    def _comment(self, connection: psycopg.Connection) -> None:
+        if statements := comments(self.contract):
+            connection.execute(statements.encode())
 
     def own(self, partitions: frozenset[int]) -> None:
         """Nothing to load: the server finds the rows."""

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 from olist.batches import OFFSET, OP, Batch
-from olist.contracts import Column, Contract, evolve
+from olist.contracts import Column, Contract, ListOf, Type, evolve
 from olist.errors import ContractRefused, Fenced, ServerTrouble
 from olist.positions import Positions
 from olist.settings import Settings
@@ -53,6 +53,8 @@ class MemoryTable(SinkTable):
         evolution = evolve(f"memory {self.contract.table}", stored.columns, self.contract.columns)
         for row in stored.rows.values():
             row.update({column.name: None for column in evolution.added})
+            for column in evolution.widened:
+                _widen(row[column.name], column.type)
         stored.columns = self.contract.columns
         return stored.positions
 
@@ -100,6 +102,13 @@ class MemoryTable(SinkTable):
 
     def close(self) -> None:
         self._staged = None
+
+
+def _widen(value: Any, kind: Type) -> None:
+    """Rows in a list have the columns that were added to them."""
+    if isinstance(kind, ListOf):
+        for row in value or ():
+            row.update({column.name: row.get(column.name) for column in kind.columns})
 
 
 def _none(held: Positions) -> Positions:

@@ -1,4 +1,4 @@
-"""A table with a column of every type, a composite key and a geo point, and records of it as they come from a topic."""
+"""A table with a column of every type, a composite key and a geo point, and records of it as from a topic."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ PARTITIONS = 4
 TOPIC_ID = "topic-made-first"
 
 
+class Item(Row):
+    """What is in a parcel: a column of every type again."""
+
+    sku: Str
+    pieces: Int
+    serial: Long | None = None
+    price: Price | None = None
+    weight_g: Double | None = None
+    packed_at: Micros | None = None
+    words: Portuguese | None = None
+
+
 class Parcel(Row):
     """A parcel on one leg of its way."""
 
@@ -30,6 +42,8 @@ class Parcel(Row):
     longitude: Double | None
     arrived_at: Micros | None
     note: Portuguese | None
+    items: list[Item]
+    returned: list[Item] | None
 
 
 PARCELS = Contract(
@@ -63,6 +77,8 @@ def parcel(parcel_id: str = "p1", leg: int = 1, **values: Any) -> Parcel:
         "longitude": -46.6,
         "arrived_at": None,
         "note": None,
+        "items": [],
+        "returned": None,
     }
     return Parcel(parcel_id=parcel_id, leg=leg, **(plain | values))
 

@@ -6,17 +6,20 @@ the trace the partition and the offset.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import psycopg
 import requests
+from pyiceberg.table import Table
 
 from olist.batches import OFFSET, PARTITION
-from olist.contracts import Contract, Money, Timestamp, Type
+from olist.contracts import Contract, ListOf, Money, Timestamp, Type
 from olist.lake.catalog import identifier, open_catalog
+from olist.lake.live_rows import live_rows
 from olist.settings import Settings
 from sinks.opensearch.mapping import alias_name
 from sinks.postgres.ddl import column_names, listed, table_name
@@ -34,9 +37,21 @@ def micros(value: datetime | None) -> int | None:
 
 def plain(contract: Contract, rows: Iterable[Mapping[str, Any]]) -> Rows:
     """The rows' contract columns, partition and offset, with timestamps as microseconds."""
-    moments = {column.name for column in contract.columns if isinstance(column.type, Timestamp)}
-    names = (*(column.name for column in contract.columns), PARTITION, OFFSET)
-    return [{name: micros(row[name]) if name in moments else row[name] for name in names} for row in rows]
+    return [
+        {c.name: _plain(c.type, row[c.name]) for c in contract.columns}
+        | {name: row[name] for name in (PARTITION, OFFSET)}
+        for row in rows
+    ]
+
+
+def _plain(kind: Type, value: Any) -> Any:
+    match kind:
+        case Timestamp():
+            return micros(value)
+        case ListOf(columns=columns) if value is not None:
+            return [{c.name: _plain(c.type, row[c.name]) for c in columns} for row in value]
+        case _:
+            return value
 
 
 def memory(contract: Contract, settings: Settings) -> Rows:
@@ -50,15 +65,32 @@ def postgres(contract: Contract, settings: Settings) -> Rows:
     names = column_names(contract)
     with psycopg.connect(settings.postgres_url) as connection:
         found = connection.execute(f"SELECT {listed(names)} FROM {table_name(contract)}".encode()).fetchall()
-    return plain(contract, (dict(zip(names, row, strict=True)) for row in found))
+    lists = [column for column in contract.columns if isinstance(column.type, ListOf)]
+    rows = (dict(zip(names, row, strict=True)) for row in found)
+    return plain(contract, (row | {c.name: _typed(c.type, row[c.name]) for c in lists} for row in rows))
 
 
 def iceberg(contract: Contract, settings: Settings) -> Rows:
     """By PyIceberg's scan."""
     catalog = open_catalog(settings)
-    found = catalog.load_table(identifier(contract.table)).scan().to_arrow().to_pylist()
+    found = scanned(catalog.load_table(identifier(contract.table)), contract)
     catalog.close()
     return plain(contract, found)
+
+
+def scanned(table: Table, contract: Contract) -> Rows:
+    """By PyIceberg's scan. It reads a null list as an empty one (its issue 3833), so the files say which are null."""
+    found: Rows = table.scan().to_arrow().to_pylist()
+    lists = [column.name for column in contract.columns if isinstance(column.type, ListOf)]
+    null = {
+        (name, *place)
+        for _file, rows in live_rows(table, [*lists, PARTITION, OFFSET])
+        for name in lists
+        for place in rows.filter(pl.col(name).is_null()).select(PARTITION, OFFSET).iter_rows()
+    }
+    for row in found:
+        row.update({name: row[name] or None for name in lists if (name, row[PARTITION], row[OFFSET]) in null})
+    return found
 
 
 def opensearch(contract: Contract, settings: Settings) -> Rows:
@@ -69,14 +101,25 @@ def opensearch(contract: Contract, settings: Settings) -> Rows:
     answer.raise_for_status()
     hits = answer.json()["hits"]
     assert hits["total"]["value"] == len(hits["hits"]), "more rows than one search returns"
-    return plain(contract, (_typed(contract, hit["_source"]) for hit in hits["hits"]))
+    return plain(contract, (_source(contract, hit["_source"]) for hit in hits["hits"]))
 
 
-def _typed(contract: Contract, source: dict[str, Any]) -> dict[str, Any]:
-    """JSON's values as the contract's types."""
-    read: dict[type[Type], Callable[[Any], Any]] = {Money: Decimal, Timestamp: datetime.fromisoformat}
-    typed = dict(source)
-    for column in contract.columns:
-        value = source.get(column.name)
-        typed[column.name] = value if value is None else read.get(type(column.type), lambda same: same)(value)
-    return typed
+def _source(contract: Contract, source: dict[str, Any]) -> dict[str, Any]:
+    """A document as the contract's types."""
+    return source | {column.name: _typed(column.type, source.get(column.name)) for column in contract.columns}
+
+
+def _typed(kind: Type, value: Any) -> Any:
+    """JSON's value as the contract's type."""
+    match kind:
+        case _ if value is None:
+            return None
+        case Money():
+            assert isinstance(value, str), "money is a string in JSON"
+            return Decimal(value)
+        case Timestamp():
+            return datetime.fromisoformat(value)
+        case ListOf(columns=columns):
+            return [{c.name: _typed(c.type, row.get(c.name)) for c in columns} for row in value]
+        case _:
+            return value

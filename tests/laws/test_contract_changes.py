@@ -37,6 +37,47 @@ class NoteWithMore(Row):
     answer: Portuguese | None = None
 
 
+class Reader(Row):
+    """Who read a note."""
+
+    name: Str
+    paid: Price
+
+
+class ReaderWithMore(Row):
+    """With wider columns, one that may now be null, and an optional one at the end."""
+
+    name: Str | None
+    paid: WiderPrice
+    read_at: Micros | None = None
+
+
+class ReaderOfAge(Row):
+    """With a new column that is not optional."""
+
+    name: Str
+    paid: Price
+    age: Int
+
+
+class ReadNote(NoteWithMore):
+    """With lists."""
+
+    readers: list[Reader] | None = None
+
+
+class ReadNoteWithMore(NoteWithMore):
+    """With lists of wider rows."""
+
+    readers: list[ReaderWithMore] | None = None
+
+
+class ReadNoteOfAge(NoteWithMore):
+    """With lists of rows that nobody can fill."""
+
+    readers: list[ReaderOfAge] | None = None
+
+
 class WiderNote(Row):
     """With wider columns, one of which may now be null."""
 
@@ -107,6 +148,30 @@ def test_a_widened_column_is_taken_without_a_rebuild(bench: Bench, notes: Contra
     write(table, records, held)
     assert bench.rows(changed)[1,]["price"] == Decimal("1.50")
     assert bench.rows(changed)[2,] == latest(changed, records)[2,]
+
+
+def test_an_added_list_and_then_wider_rows_in_it_are_taken_without_a_rebuild(bench: Bench, notes: Contract) -> None:
+    price = Decimal("2.50")
+    listed, wider = replace(notes, row=ReadNote), replace(notes, row=ReadNoteWithMore)
+    table = bench.connect(listed)
+    held = table.open()
+    table.own(frozenset(range(4)))
+    first = upserts(listed, [ReadNote(2, "new", 4, price, readers=[Reader("ana", price), Reader("bia", price)])], 1)
+    write(table, first, held)
+    table.close()
+    table = bench.connect(wider)
+    held = table.open()
+    table.own(frozenset(range(4)))
+    readers = [ReaderWithMore(None, Decimal("9999999999999.25"), 7), ReaderWithMore("ana", price)]
+    second = upserts(wider, [ReadNoteWithMore(3, "newer", 4, price, readers=readers)], 2)
+    write(table, second, held)
+    rows = bench.rows(wider)
+    assert rows[1,]["readers"] is None
+    assert rows[2,]["readers"] == [{"name": name, "paid": price, "read_at": None} for name in ("ana", "bia")]
+    assert rows[3,] == latest(wider, second)[3,]
+    assert bench.connect(wider).open() is not None
+    with pytest.raises(ContractRefused, match=r"readers\[\]\.age is new and not optional"):
+        bench.connect(replace(notes, row=ReadNoteOfAge)).open()
 
 
 def test_the_changed_contract_opens_again(bench: Bench, notes: Contract) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from olist.contracts import FIRST_MICROS, LAST_MICROS, Contract
-from tests.laws.parcels import PARTITIONS, Taken, delete, fresh, parcel, tombstone, upsert
+from tests.laws.parcels import PARTITIONS, Item, Taken, delete, fresh, parcel, tombstone, upsert
 from tests.laws.targets import Bench, latest, stage, write
 
 Step = tuple[str, tuple[Any, ...], dict[str, Any]]  # op (u, d or t for a lone tombstone), key, other columns
@@ -20,6 +20,19 @@ Step = tuple[str, tuple[Any, ...], dict[str, Any]]  # op (u, d or t for a lone t
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 keys = st.tuples(st.sampled_from(["a", "b", "ç", "a|b", "😀"]), st.sampled_from([1, 2]))
 moments = st.integers(FIRST_MICROS, LAST_MICROS)
+lists = st.lists(
+    st.builds(
+        Item,
+        sku=texts,
+        pieces=st.integers(-(2**31), 2**31 - 1),
+        serial=st.none() | st.integers(-(2**63), 2**63 - 1),
+        price=st.none() | st.decimals("-9999999999.99", "9999999999.99", places=2),
+        weight_g=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        packed_at=st.none() | moments,
+        words=st.none() | texts,
+    ),
+    max_size=3,
+)
 values = st.fixed_dictionaries(
     {},
     optional={
@@ -30,6 +43,8 @@ values = st.fixed_dictionaries(
         "sent_at": moments,
         "arrived_at": st.none() | moments,
         "note": st.none() | texts,
+        "items": lists,
+        "returned": st.none() | lists,
     },
 )
 upserted: st.SearchStrategy[Step] = st.tuples(st.just("u"), keys, values)

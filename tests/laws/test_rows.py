@@ -9,7 +9,7 @@ import pytest
 
 from olist.batches import OFFSET, PARTITION
 from olist.contracts import FIRST_MICROS, LAST_MICROS, Contract
-from tests.laws.parcels import PARTITIONS, Parcel, delete, neighbour, parcel, tombstone, upsert, upserts
+from tests.laws.parcels import PARTITIONS, Item, Parcel, delete, neighbour, parcel, tombstone, upsert, upserts
 from tests.laws.targets import Bench, latest, stage, write
 
 
@@ -148,11 +148,42 @@ MOMENTS = (FIRST_MICROS, LAST_MICROS, 0, -1, 1, 1_506_941_793_000_001, 951_782_4
 EXTREMES += [{"sent_at": moment, "arrived_at": moment} for moment in MOMENTS]
 
 
+LIST_EXTREMES = [
+    (2**31 - 1, 2**63 - 1, Decimal("9999999999.99"), LAST_MICROS),
+    (-(2**31), -(2**63), Decimal("-9999999999.99"), FIRST_MICROS),
+    (0, 0, Decimal("0.00"), 1_506_941_793_000_001),
+    (1, None, None, None),
+]
+
+
 def test_numbers_and_moments_are_kept_exactly(bench: Bench, parcels: Contract) -> None:
     rows: list[Parcel] = [parcel(f"p{n}", **values) for n, values in enumerate(EXTREMES)]
     records = upserts(parcels, rows)
     write(bench.opened(parcels), records)
     assert bench.rows(parcels) == latest(parcels, records)
+
+
+def test_lists_are_kept_exactly(bench: Bench, parcels: Contract) -> None:
+    full = [Item(f"sku{n}", n, 2**53 + n, Decimal(n).scaleb(-2), n / 3, n - 1, text) for n, text in enumerate(TEXTS)]
+    ends = [Item("", leg, serial, price, 5e-324, moment) for leg, serial, price, moment in LIST_EXTREMES]
+    lists: list[list[Item]] = [[], full, ends, full[::-1], full[:1], [Item("bare", 0)], [Item("twice", 1)] * 2]
+    rows = [parcel(f"p{n}", items=items, returned=items or None) for n, items in enumerate(lists)]
+    records = upserts(parcels, [*rows, parcel("none", returned=[])])
+    write(bench.opened(parcels), records)
+    assert bench.rows(parcels) == latest(parcels, records)
+    assert bench.rows(parcels)["none", 1]["returned"] == []
+    assert bench.rows(parcels)["p0", 1]["returned"] is None
+    assert bench.rows(parcels)["p2", 1]["items"][0]["price"] == Decimal("9999999999.99")
+
+
+def test_a_list_is_replaced_as_a_whole_and_goes_with_its_row(bench: Bench, parcels: Contract) -> None:
+    table = bench.opened(parcels)
+    held = write(table, upserts(parcels, [parcel(items=[Item("a", 1), Item("b", 2)]), neighbour()]))
+    shorter = [upsert(parcels, parcel(items=[Item("b", 3)]), 5)]
+    held = write(table, shorter, held)
+    assert bench.rows(parcels)["p1", 1] == latest(parcels, shorter)["p1", 1]
+    write(table, [delete(parcels, ("p1", 1), 6)], held)
+    assert ("p1", 1) not in bench.rows(parcels)
 
 
 def test_a_row_says_which_change_made_it(bench: Bench, parcels: Contract) -> None:

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from olist.batches import frame_schema
-from olist.contracts import Column, Contract, Float, Integer, Money, Text, Timestamp
+from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Text, Timestamp
 from sinks.check.digest import Count, differing_days, digest
 from tests.laws.parcels import PARCELS
 
@@ -18,6 +18,9 @@ Rows = list[dict[str, Any]]
 
 
 def values(column: Column) -> st.SearchStrategy[Any]:
+    if isinstance(column.type, ListOf):
+        rows = st.lists(st.fixed_dictionaries({one.name: values(one) for one in column.type.columns}), max_size=3)
+        return st.none() | rows if column.nullable else rows
     kinds: dict[type, st.SearchStrategy[Any]] = {
         Text: st.text(max_size=8),
         Integer: st.integers(-(2**31), 2**31 - 1),
@@ -79,6 +82,17 @@ A_ROW: dict[str, Any] = {
     "longitude": None,
     "arrived_at": None,
     "note": None,
+    "items": [],
+    "returned": None,
+}
+AN_ITEM: dict[str, Any] = {
+    "sku": "s",
+    "pieces": 1,
+    "serial": None,
+    "price": None,
+    "weight_g": None,
+    "packed_at": None,
+    "words": None,
 }
 
 
@@ -96,6 +110,15 @@ A_ROW: dict[str, Any] = {
         ({"latitude": None, "longitude": 1.0}, {"latitude": 1.0, "longitude": None}),
         ({"price": Decimal("0.00")}, {"price": None}),
         ({"sent_at": 1}, {"sent_at": 0}),
+        ({"returned": None}, {"returned": []}),
+        ({"returned": [AN_ITEM]}, {"returned": []}),
+        ({"returned": [AN_ITEM]}, {"returned": [AN_ITEM, AN_ITEM]}),
+        ({"returned": [AN_ITEM], "items": []}, {"returned": [], "items": [AN_ITEM]}),
+        ({"items": [AN_ITEM | {"words": None}]}, {"items": [AN_ITEM | {"words": ""}]}),
+        ({"items": [AN_ITEM | {"words": "~"}]}, {"items": [AN_ITEM | {"words": None}]}),
+        ({"items": [AN_ITEM | {"price": Decimal("0.00")}]}, {"items": [AN_ITEM | {"price": None}]}),
+        ({"items": [AN_ITEM | {"weight_g": 1.0}]}, {"items": [AN_ITEM | {"weight_g": 1.0000000000000002}]}),
+        ({"items": [AN_ITEM, AN_ITEM | {"sku": "t"}]}, {"items": [AN_ITEM | {"sku": "t"}, AN_ITEM]}),
     ],
 )
 def test_rows_that_only_look_alike_differ(one: dict[str, Any], other: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ def set_cell(at: str, column: str, value: Any) -> pl.DataFrame:
 
 
 def test_the_same_rows_in_another_order_are_equal() -> None:
-    finding = found(rows().reverse())
+    finding = found(rows().sort(OFFSET, descending=True))  # polars 2.1 reverses a column of null lists badly
     assert finding.state == "equal"
     assert not finding.differences
     assert finding.found.rows == PARCEL_COUNT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -11,7 +12,7 @@ import pytest
 from olist.batches import decode_batch
 from olist.contracts import Contract, Row, Str
 from sinks.opensearch.documents import ID, LINES, refused_ids, with_ids, with_lines
-from tests.laws.parcels import PARCELS, Taken, delete, parcel, topic_of, upsert, upserts
+from tests.laws.parcels import PARCELS, Item, Taken, delete, parcel, topic_of, upsert, upserts
 
 
 class Word(Row):
@@ -47,12 +48,24 @@ def test_an_upsert_is_its_action_and_its_row() -> None:
         "longitude": -46.6,
         "arrived_at": None,
         "note": "olá\r\n",
+        "items": [],
+        "returned": None,
         "place": {"lat": -23.5, "lon": -46.6},
         "_deleted": False,
         "_kafka_partition": document["_kafka_partition"],
         "_kafka_offset": 41,
         "_committed_at": "2023-11-14T22:14:01.000000",
     }
+
+
+def test_a_list_is_an_array_of_objects() -> None:
+    items = [Item("a", 1, price=Decimal("1.10"), packed_at=-1), Item("b", 2, words="pão")]
+    _, document = lines(PARCELS, upsert(PARCELS, parcel(returned=items), 0))
+    nothing = dict.fromkeys(("serial", "price", "weight_g", "packed_at", "words"))
+    assert document["returned"] == [
+        {"sku": "a", "pieces": 1} | nothing | {"price": "1.10", "packed_at": "1969-12-31T23:59:59.999999"},
+        {"sku": "b", "pieces": 2} | nothing | {"words": "pão"},
+    ]
 
 
 def test_half_a_point_is_none() -> None:

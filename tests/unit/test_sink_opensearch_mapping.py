@@ -6,11 +6,11 @@ from typing import Annotated
 
 import pytest
 
-from olist.contracts import Column, Contract, Float, Integer, Money, Row, Str, Text, Timestamp, Type
+from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Row, Str, Text, Timestamp, Type
 from olist.errors import ContractRefused
 from olist.tables import TABLES
 from sinks.opensearch.columns import decoded, encoded
-from sinks.opensearch.mapping import field, index_name, mapping, template
+from sinks.opensearch.mapping import field, index_name, mapping, takes, template
 from tests.laws.parcels import PARCELS
 
 
@@ -46,6 +46,27 @@ def test_every_type_is_mapped(kind: Type, mapped: str) -> None:
 def test_a_widened_number_keeps_its_mapping() -> None:
     for old, new in ((Integer(32), Integer(64)), (Money(12, 2), Money(18, 2))):
         assert field(Column("it", old, nullable=True)) == field(Column("it", new, nullable=True))
+
+
+LINES = ListOf((Column("what", Text(), False), Column("paid", Money(12, 2), True)))
+
+
+def test_a_list_is_an_object_with_the_fields_of_its_rows() -> None:
+    column = Column("lines", LINES, nullable=False)
+    assert field(column) == {"type": "object", "properties": {c.name: field(c) for c in LINES.columns}}
+
+
+@pytest.mark.parametrize(
+    ("columns", "taken"),
+    [
+        ((*LINES.columns, Column("n", Integer(), True)), True),
+        ((LINES.columns[0], Column("paid", Money(18, 2), True)), True),
+        ((Column("what", Text("pt"), False), LINES.columns[1]), False),
+        ((LINES.columns[0], Column("paid", Float(), True)), False),
+    ],
+)
+def test_an_index_takes_more_fields_in_a_list_and_maps_none_anew(columns: tuple[Column, ...], taken: bool) -> None:
+    assert takes(Column("lines", LINES, False), Column("lines", ListOf(columns), False)) is taken
 
 
 def test_a_language_without_an_analyser_is_refused() -> None:

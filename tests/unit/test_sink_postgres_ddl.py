@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 
 from olist.contracts import (
+    Column,
     Contract,
     Float,
     Int,
     Integer,
+    ListOf,
     Long,
     Money,
     Portuguese,
@@ -25,7 +27,7 @@ from olist.contracts import (
 )
 from olist.errors import ContractRefused
 from sinks.postgres.columns import contract_type
-from sinks.postgres.ddl import alter_table, create_table, quoted, sql_type
+from sinks.postgres.ddl import alter_table, comments, create_table, note, quoted, sql_type
 
 
 class Old(Row):
@@ -47,6 +49,23 @@ class New(Row):
 
 OLD = Contract("things", Old, key=("place",))
 NEW = Contract("things", New, key=("place",))
+
+
+class Line(Row):
+    """A row in a list."""
+
+    what: Portuguese
+    paid: Price | None
+
+
+class WithLines(Row):
+    """With a list."""
+
+    place: Int
+    lines: list[Line]
+
+
+LINES = ListOf((Column("what", Text("pt"), False), Column("paid", Money(12, 2), True)))
 
 
 def test_a_table_has_the_contracts_columns_the_trace_and_the_key() -> None:
@@ -87,9 +106,10 @@ def test_an_unchanged_contract_is_no_statement() -> None:
         (Float(), ("double precision", 53, None)),
         (Money(12, 2), ("numeric", 12, 2)),
         (Timestamp(), ("timestamp without time zone", None, None)),
+        (LINES, ("jsonb", None, None, note(LINES))),
     ],
 )
-def test_a_type_is_read_back_as_it_was_written(kind: Type, read: tuple[str, int | None, int | None]) -> None:
+def test_a_type_is_read_back_as_it_was_written(kind: Type, read: tuple[Any, ...]) -> None:
     assert sql_type(contract_type("here", *read)) == sql_type(kind)
 
 
@@ -99,6 +119,20 @@ def test_a_type_is_read_back_as_it_was_written(kind: Type, read: tuple[str, int 
 def test_a_type_that_no_contract_has_is_refused(read: tuple[str, int | None, int | None]) -> None:
     with pytest.raises(ContractRefused, match=f"here is {read[0]}"):
         contract_type("here", *read)
+
+
+def test_the_rows_of_a_list_are_read_back_from_its_columns_comment() -> None:
+    assert contract_type("here", "jsonb", None, None, note(LINES)) == LINES
+    assert comments(Contract("things", WithLines, key=("place",))) == (
+        'COMMENT ON COLUMN warehouse."things"."lines" IS \'[["what","text:pt",false],["paid","money:12:2",true]]\';\n'
+    )
+    assert comments(OLD) == ""
+
+
+@pytest.mark.parametrize("comment", ["", "what was bought", "[]x", '[["a","text"]]', '{"a":1}'])
+def test_a_list_whose_comment_says_something_else_is_refused(comment: str) -> None:
+    with pytest.raises(ContractRefused, match="here is jsonb without the comment"):
+        contract_type("here", "jsonb", None, None, comment)
 
 
 def test_identifiers_are_quoted() -> None:
