@@ -39,22 +39,29 @@ appender.stdout.layout.type=PatternLayout
 appender.stdout.layout.pattern=%d{ISO8601}{UTC} %-5p %m (%c{1})%n
 rootLogger.level=INFO
 rootLogger.appenderRef.stdout.ref=stdout
-# Every option and its value, and every client's whole configuration.
-logger.configuration.name=org.apache.flink.configuration.GlobalConfiguration
-logger.configuration.level=WARN
-logger.kafka.name=org.apache.kafka
-logger.kafka.level=WARN
+# Every option and its value.
+logger.options.name=org.apache.flink.configuration.GlobalConfiguration
+logger.options.level=WARN
 # Ten plugins at every start, none of them in use.
 logger.plugins.name=org.apache.flink.core.plugin
 logger.plugins.level=WARN
-# Its warnings are about itself.
-logger.pekko.name=org.apache.pekko
-logger.pekko.level=WARN
-logger.netty.name=org.jboss.netty.channel.DefaultChannelPipeline
-logger.netty.level=OFF
-# Two lines for every checkpoint of every job.
+# Kafka's clients: every one's configuration; a producer for every checkpoint, whose metrics then bear the same names.
+logger.kafka.name=org.apache.flink.kafka.shaded.org.apache.kafka
+logger.kafka.level=WARN
+logger.version.name=org.apache.flink.kafka.shaded.org.apache.kafka.common.utils.AppInfoParser
+logger.version.level=ERROR
+logger.connector.name=org.apache.flink.connector.kafka
+logger.connector.level=WARN
+logger.metrics.name=org.apache.flink.metrics.MetricGroup
+logger.metrics.level=ERROR
+# Some lines for every checkpoint of every job.
 logger.checkpoints.name=org.apache.flink.runtime.checkpoint
 logger.checkpoints.level=WARN
+logger.sources.name=org.apache.flink.runtime.source.coordinator
+logger.sources.level=WARN
+# Types that it does not know well, for every plan.
+logger.types.name=org.apache.flink.api.java.typeutils
+logger.types.level=WARN
 """
 
 OPENED = (
@@ -121,9 +128,15 @@ class FlinkProcess(Server):
         jars = [*environment.jars, environment.python_jar, *map(self.installer.path, locked(*self.sections))]
         log = Home(self.settings.home.resolve()).log(self.name)
         options = (
-            *("-XX:+ExitOnOutOfMemoryError", f"-XX:MaxMetaspaceSize={METASPACE_MB}m", *self.java_memory(), *OPENED),
-            *("-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={self.own / 'log4j2.properties'}"),
-            *(f"-Dlog.file={log}", *shlex.split(self.settings.java_options)),  # the file is shown on the web page
+            "-XX:+ExitOnOutOfMemoryError",
+            f"-XX:MaxMetaspaceSize={METASPACE_MB}m",
+            *self.java_memory(),
+            *OPENED,
+            "-Djava.awt.headless=true",
+            f"-Djava.io.tmpdir={self.folders.scratch}",
+            f"-Dlog4j2.configurationFile={self.own / 'log4j2.properties'}",
+            f"-Dlog.file={log}",  # shown on the web page
+            *shlex.split(self.settings.java_options),
         )
         env = {
             **ENVIRONMENT,
