@@ -241,7 +241,7 @@ def _lists(column: Column, kind: ListOf, values: list[list[Row] | None], bad: di
 
 def _unsigned_zeros(series: pl.Series) -> pl.Series:
     """-0.0 as 0.0: a list is JSON in the warehouse, whose numbers know one zero, and all targets hold the same."""
-    return series + 0.0 if series.dtype == pl.Float64 else series
+    return series.set(series == 0.0, 0.0) if series.dtype == pl.Float64 else series
 
 
 def _decimals(column: Column, kind: Money, values: list[Decimal | None], bad: dict[int, str]) -> pl.Series:
