@@ -25,6 +25,16 @@ FRESHNESS_SECONDS = Gauge(
     "olist_sink_freshness_seconds", "age of the newest change when it was committed", ["sink", "table"]
 )
 RETRIES = Counter("olist_sink_retries", "batches written again after server trouble", ["sink", "table"])
+APP_EVENTS = Counter("olist_app_events", "changes that an app has taken", ["app"])
+APP_ROWS = Counter("olist_app_rows", "rows that an app has written or deleted", ["app"])
+APP_CPU = Counter("olist_app_cpu_seconds", "CPU time of an app's worker, all threads", ["app"])
+APP_DEAD_LETTERS = Counter("olist_app_dead_letters", "records an app wrote to the dead letters", ["app", "stage"])
+APP_LAG = Gauge("olist_app_lag", "records that an app's worker is behind the ends of its partitions", ["app"])
+APP_FRESHNESS = Gauge("olist_app_freshness_seconds", "age of the newest change that an app has taken", ["app"])
+DEPLOYED_HEALTHY = Gauge("olist_deployed_app_healthy", "1 while a deployed app is healthy", ["app"])
+DEPLOYED_LAG = Gauge("olist_deployed_app_lag_records", "records that a deployed app has still to read", ["app"])
+DEPLOYED_WAITING = Gauge("olist_deployed_app_waiting_seconds", "for how long the oldest of them has waited", ["app"])
+DEPLOYED_RESTARTS = Gauge("olist_deployed_app_restarts", "restarts of a deployed app, its engine's included", ["app"])
 
 
 def configure_logging(settings: Settings) -> None:

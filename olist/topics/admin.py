@@ -131,8 +131,8 @@ def delete_topics(settings: Settings, topics: Iterable[str]) -> None:
         time.sleep(ELECTION_PAUSE_S)
 
 
-def ensure_topic(settings: Settings, topic: str, config: dict[str, str]) -> None:
-    """Create a topic of one partition that is no contract's, where it is missing; one that is there stays as it is.
+def ensure_topic(settings: Settings, topic: str, config: dict[str, str], partitions: int = 1) -> None:
+    """Create a topic that is no contract's, where it is missing; one that is there stays as it is.
 
     Raises:
         ServerTrouble: Kafka does not answer.
@@ -140,7 +140,7 @@ def ensure_topic(settings: Settings, topic: str, config: dict[str, str]) -> None
     admin = admin_client(settings.kafka_bootstrap)
     there, brokers = _cluster(admin, settings.kafka_bootstrap)
     if topic not in there:
-        _create(admin, [NewTopic(topic, 1, min(MOST_REPLICAS, brokers), config=config)])
+        _create(admin, [NewTopic(topic, partitions, min(MOST_REPLICAS, brokers), config=config)])
 
 
 def _cluster(admin: AdminClient, bootstrap: str) -> tuple[set[str], int]:

@@ -1,0 +1,29 @@
+"""Runs any `FaustApp`: a process per worker, as many workers as there are partitions.
+
+In the order of a record's way:
+
+    names.py        what the app's group and its own topics are called
+    transport.py    Faust's consumer as we need it: nothing is committed before it was worked on and written
+    routes.py       which records reach their key where they are, and which are forwarded to it
+    forwarding.py   a record on its way to its key, and back
+    moves.py        rows that move from key to key (pure)
+    part.py         one partition's states: the change, the rows before and after, timers (pure)
+    clock.py        event time from what the source partitions have said (pure)
+    timers.py       what falls due when (pure)
+    state.py        a key's state as it is kept, and as bytes
+    memory.py       the state topic: written as states change, read back on recovery
+    output.py       rows to records
+    writer.py       one producer for states, rows and forwarded records: one flush puts all in order
+    worker.py       the loop and what happens around it: assignment, commit, the clock's tick
+    status.py       what the worker tells of itself
+    __main__.py     the process
+
+**Why not Faust's own tables.** They are changed inside a stream's iteration alone, so no timer can touch them; a
+partition that comes back is read again over what is there, so keys that were deleted elsewhere return; and each change
+costs 80 us. A state here is a dict's value and one record of the state topic, by the producer that writes the rows.
+
+**The order that makes it effectively once.** A commit is: broadcast the watermarks, flush states, rows and forwarded
+records, commit the input's offsets. After a kill the input comes again from the last commit; a state knows the
+position of the last change it holds from each source partition, skips what it holds, and writes its rows once more,
+deletions of the last ten minutes included. A clock is written down and flushed before the first row that depends on it.
+"""

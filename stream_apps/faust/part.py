@@ -1,0 +1,168 @@
+"""One partition's states: what a change does to its key's state and rows, and what the passing of time does.
+
+Pure but for what it holds: wall time and the clock are given, and what is to be written is returned. The rows on the
+output topics are those of `app.rows` for every key's state and `Entry.clock_us`; a step says the difference.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+
+from olist.changes import Change, codec
+from olist.contracts import Contract, Row
+from olist.errors import BadInput
+from stream_apps.app import FaustApp, Input, Key
+from stream_apps.faust.state import Entry
+from stream_apps.faust.timers import Timers
+
+# A change can come again for as long as its position may be uncommitted: seconds, or a restart of a worker.
+REPEATS_S = 600.0
+
+
+class Put(NamedTuple):
+    """A row to write, or (None) to delete."""
+
+    contract: Contract
+    key: tuple[Any, ...]
+    row: Row | None
+
+
+class Step(NamedTuple):
+    """What is to be written: the key's entry if `save` is set (None: forget it), then rows, as of an event time."""
+
+    key: Key
+    save: bool
+    entry: Entry[Any] | None
+    puts: list[Put]
+    at_us: int
+
+
+Rows = dict[tuple[str, tuple[Any, ...]], Put]
+
+
+@dataclass
+class Part:
+    """The states of one partition."""
+
+    app: FaustApp[Any]
+    clock_us: int = 0
+    entries: dict[Key, Entry[Any]] = field(default_factory=dict)
+    timers: Timers = field(default_factory=Timers)
+    at_hand: Key | None = None  # the key being worked on: an error in the app's code is of this one
+    _idle: deque[tuple[float, Key, int]] = field(default_factory=deque)  # wall time, key, version: forgettable then
+
+    def take(self, key: Key, source: str, given: Input, change: Change, at_s: float) -> Step:
+        """Fold a change of a source partition into its key's state; a repeat writes the rows once more."""
+        self.at_hand = key
+        before: Rows = {}
+        entry = self.entries.get(key)
+        if entry is None:
+            entry = self.entries[key] = Entry(self.app.state())
+        elif change.position.offset < entry.next.get(source, 0):
+            return self._again(key, entry)
+        else:
+            before = self._rows(key, entry)
+        entry.state = self.app.fold(entry.state, given, change)
+        entry.next[source] = change.position.offset + 1
+        entry.changed_us = max(entry.changed_us, change.committed_us)
+        return self._step(key, entry, before, at_s, save=True)
+
+    def tick(self, clock_us: int, at_s: float) -> Iterator[Step]:
+        """Set the clock and derive anew the rows of every key whose time has come; forget what may be forgotten."""
+        self.clock_us = max(self.clock_us, clock_us)
+        for key in self.timers.take_due(self.clock_us):
+            self.at_hand = key
+            entry = self.entries[key]
+            yield self._step(key, entry, self._rows(key, entry), at_s, save=False)
+        while self._idle and self._idle[0][0] <= at_s:
+            _, key, version = self._idle.popleft()
+            left = self.entries.get(key)
+            if left is not None and left.version() == version and self._forgettable(key, left):
+                self.timers.set(key, None)
+                del self.entries[key]
+                yield Step(key, True, None, [], left.changed_us)
+
+    def recovered(self, at_s: float) -> Iterator[Step]:
+        """Set timers for entries that were read back, and derive anew the rows of those whose time had come."""
+        for key, entry in self.entries.items():
+            self._watch(key, entry, at_s)
+        yield from self.tick(self.clock_us, at_s)
+
+    def all_rows(self) -> Iterator[Step]:
+        """Every key's rows, for topics that hold those of another version of the app."""
+        for key, entry in self.entries.items():
+            self.at_hand = key
+            yield self._again(key, entry)
+
+    def _step(self, key: Key, entry: Entry[Any], before: Rows, at_s: float, *, save: bool) -> Step:
+        entry.clock_us = self.clock_us
+        after = self._rows(key, entry)
+        puts = [put for at, put in after.items() if at not in before or before[at].row != put.row]
+        if entry.gone or before.keys() - after.keys():
+            puts += [Put(put.contract, put.key, None) for at, put in before.items() if at not in after]
+            entry.gone = _gone(entry.gone, before, after, at_s)
+        self._watch(key, entry, at_s, no_rows=not after)
+        return Step(key, save, entry, puts, max(entry.changed_us, self.clock_us if not save else 0))
+
+    def _again(self, key: Key, entry: Entry[Any]) -> Step:
+        """The rows as they should be on the topics, whatever is there."""
+        rows = self._rows(key, entry)
+        deleted = (_put_of_gone(self.app, name) for name in entry.gone)
+        puts = [*rows.values(), *(put for put in deleted if (put.contract.table, put.key) not in rows)]
+        return Step(key, False, entry, puts, entry.changed_us)
+
+    def _rows(self, key: Key, entry: Entry[Any]) -> Rows:
+        rows: Rows = {}
+        for contract, row in self.app.rows(key, entry.state, entry.clock_us):
+            values = codec(contract).key_of(row)
+            rows[contract.table, values] = Put(contract, values, row)
+        return rows
+
+    def _watch(self, key: Key, entry: Entry[Any], at_s: float, *, no_rows: bool | None = None) -> None:
+        """Set the key's timer; queue it for forgetting if it may be."""
+        if self.app.timed:
+            self.timers.set(key, self._next_look(entry))
+        if self._forgettable(key, entry, no_rows=no_rows):
+            self._idle.append((at_s + REPEATS_S, key, entry.version()))
+
+    def _next_look(self, entry: Entry[Any]) -> int | None:
+        times = [self.app.due(entry.state, entry.clock_us), self._forgotten_us(entry)]
+        return min((time for time in times if time is not None and time > entry.clock_us), default=None)
+
+    def _forgotten_us(self, entry: Entry[Any]) -> int | None:
+        after = self.app.forget_after(entry.state)
+        return None if after is None else entry.changed_us + int(after.total_seconds() * 1_000_000)
+
+    def _forgettable(self, key: Key, entry: Entry[Any], *, no_rows: bool | None = None) -> bool:
+        """Whether nothing is known of the key any more, or the app says that it may be forgotten."""
+        if self.app.timed:
+            forgotten_us = self._forgotten_us(entry)
+            if forgotten_us is not None and forgotten_us <= self.clock_us:
+                return True
+        if no_rows is False or entry.state != self.app.state():
+            return False
+        return no_rows or not self._rows(key, entry)
+
+
+def _gone(gone: dict[str, float], before: Rows, after: Rows, at_s: float) -> dict[str, float]:
+    """Rows deleted of late: those known that are recent, less those that are back, and the ones deleted now."""
+    names = {_name(at) for at in after}
+    kept = {name: since_s for name, since_s in gone.items() if since_s > at_s - REPEATS_S and name not in names}
+    return kept | {_name(at): at_s for at in before if at not in after}
+
+
+def _name(at: tuple[str, tuple[Any, ...]]) -> str:
+    return msgspec.json.encode(at).decode()
+
+
+def _put_of_gone(app: FaustApp[Any], name: str) -> Put:
+    table, values = msgspec.json.decode(name)
+    for contract in app.writes:
+        if contract.table == table:
+            return Put(contract, tuple(values), None)
+    raise BadInput(f"{app.name} no longer writes {table}, whose rows it has deleted of late")

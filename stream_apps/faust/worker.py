@@ -1,0 +1,89 @@
+"""The process: ``python -m stream_apps.faust.worker NAME``. SIGTERM stops it within a few seconds; the exit code is 0.
+
+It makes the topics that are missing, and tells what it does in the file that ``--status`` names (`telling.Status`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import faust
+
+from olist.dead_letters import TOPIC_CONFIG, DeadLetters, dead_letter_topic
+from olist.errors import BadInput, OlistError
+from olist.settings import Settings, settings
+from olist.telemetry import configure_logging, serve_metrics
+from olist.topics.admin import ensure_topic, ensure_topics
+from stream_apps.app import FaustApp
+from stream_apps.deploy.loading import file_of, load_app
+from stream_apps.faust.memory import Memory
+from stream_apps.faust.names import BY_KEY_CONFIG, STATE_CONFIG, names
+from stream_apps.faust.routes import tables_read
+from stream_apps.faust.shell import Shell
+from stream_apps.faust.taking import Taker
+from stream_apps.faust.telling import Status, Told
+from stream_apps.faust.writer import Writer
+
+
+def shell(
+    current: Settings,
+    app: FaustApp[Any],
+    code: str,
+    *,
+    generation: str = "",
+    instance: str | None = None,
+    status: Path | None = None,
+) -> Shell:
+    """Make the topics that are missing, and a worker.
+
+    Raises:
+        Stopped: a topic has another number of partitions than the settings say.
+        ServerTrouble: Kafka does not answer.
+    """
+    named = names(current, app, generation)
+    states = ensure_topics(current, (*tables_read(app), *app.writes))
+    ensure_topic(current, dead_letter_topic(current), TOPIC_CONFIG)
+    ensure_topic(current, named.state, STATE_CONFIG, current.partitions)
+    ensure_topic(current, named.by_key, BY_KEY_CONFIG, current.partitions)
+    writer = Writer(current)
+    memory = Memory(current, app, named.state, writer)
+    told = Told(app.name, Status(app.name, named.group), status)
+    taker = Taker(app, current, named, memory, writer, DeadLetters(current), told)
+    ids = {contract.table: states[contract.table].topic_id for contract in tables_read(app)}
+    return Shell(current, taker, ids, code, instance)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--file", "path", type=click.Path(path_type=Path), help="The app's file; the default is ours.")
+@click.option("--generation", default="", help="Run beside the app's other workers, from the beginning of its topics.")
+@click.option("--instance", help="A name of its own for this process, so that a restart takes over at once.")
+@click.option("--status", type=click.Path(path_type=Path), help="A file to tell the worker's status in, each second.")
+def main(name: str, path: Path | None, generation: str, instance: str | None, status: Path | None) -> None:
+    """Run one worker of a Faust app."""
+    current = settings()
+    configure_logging(current)
+    serve_metrics(current)
+    source = path or file_of(name)
+    app = load_app(source)
+    if not isinstance(app, FaustApp):
+        raise BadInput(f"{name} is not a Faust app", hint="`olist apps run` knows which engine runs it")
+    code = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    made = shell(current, app, code, generation=generation, instance=instance, status=status)
+    worker = faust.Worker(
+        made.build(), loglevel="WARN", redirect_stdouts=False, quiet=True, daemon=True, stdout=sys.stderr
+    )
+    worker.spinner = None  # it writes to the log, terminal or not
+    raise worker.execute_from_commandline()
+
+
+if __name__ == "__main__":
+    try:
+        main(standalone_mode=False)
+    except OlistError as error:
+        click.echo(f"error: {error}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
+        sys.exit(1)
