@@ -147,6 +147,14 @@ def test_a_view_whose_tables_are_not_there_is_left_out_and_named(warehouse: Sett
     assert states(warehouse) == {**all_are("waiting"), "dim_seller": "unchanged"}
 
 
+def test_a_table_that_lacks_a_column_stops_every_view_and_the_one_is_named(tables: Settings) -> None:
+    ask(tables, f"ALTER TABLE warehouse.{SELLERS.table} RENAME COLUMN seller_city TO town")
+    with pytest.raises(Stopped, match=r"mart\.dim_place: .*seller_city") as stopped:
+        apply(tables)
+    assert "`olist sink run postgres`" in stopped.value.hint
+    assert ask(tables, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'mart%'") == []
+
+
 def test_applying_again_changes_nothing(marts: Settings) -> None:
     made = ask(marts, "SELECT oid, xmin FROM pg_class WHERE relnamespace = 'mart'::regnamespace ORDER BY oid")
     assert {one.state for one in apply(marts)} <= {"unchanged", "waiting"}

@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import psycopg
+from psycopg.errors import UndefinedColumn
 
+from olist.errors import Stopped
+from sinks.postgres.connection import reason
 from sinks.postgres.mart_views import SCHEMA, StoredView, all_views
 from sinks.postgres.marts.catalogue import MartView, mart_views
 
@@ -47,7 +50,11 @@ class Planned:
 
 
 def plan(connection: psycopg.Connection) -> list[Planned]:
-    """Every view of the files, in order of dependency. Needs a transaction; leaves no trace in it."""
+    """Every view of the files, in order of dependency. Needs a transaction; leaves no trace in it.
+
+    Raises:
+        Stopped: a table lacks a column that a view reads, since its sink has not run with the present contract yet.
+    """
     there = {view.name: view for view in all_views(connection)}
     missing = _missing(connection)
     wanted = _drafted(connection, [view for name, view in mart_views().items() if not missing[name]])
@@ -70,9 +77,19 @@ def _drafted(connection: psycopg.Connection, views: list[MartView]) -> dict[str,
     with connection.transaction(force_rollback=True):
         connection.execute(f"CREATE SCHEMA {DRAFT}".encode())
         for view in views:
-            connection.execute(view.sql.replace(f"{SCHEMA}.", f"{DRAFT}.").encode())
+            _draft(connection, view)
         drafts = all_views(connection, DRAFT)
     return {view.name: view for view in map(_as_if_in_place, drafts)}
+
+
+def _draft(connection: psycopg.Connection, view: MartView) -> None:
+    try:
+        connection.execute(view.sql.replace(f"{SCHEMA}.", f"{DRAFT}.").encode())
+    except UndefinedColumn as error:
+        raise Stopped(
+            f"postgres {view.qualified}: {reason(error)}",
+            hint="let the sink bring its tables to their contracts: `olist sink run postgres`",
+        ) from error
 
 
 def _as_if_in_place(draft: StoredView) -> StoredView:
