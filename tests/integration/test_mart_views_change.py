@@ -21,6 +21,7 @@ from olist.stack.local import Stack
 from olist.tables import (
     CATEGORY_TRANSLATIONS,
     CUSTOMERS,
+    GEOLOCATION,
     ORDER_ITEMS,
     ORDER_PAYMENTS,
     ORDER_REVIEWS,
@@ -30,6 +31,7 @@ from olist.tables import (
     TABLES,
     CategoryTranslation,
     Customer,
+    Geolocation,
     Order,
     OrderItem,
     OrderPayment,
@@ -320,6 +322,31 @@ def test_a_persons_address_is_that_of_the_latest_order(marts: Settings) -> None:
     write(marts, ORDERS, [order(f"o{name}", name, at) for name, at in bought.items()])
     query = "SELECT city, state, address_count, order_count FROM mart.dim_customer"
     assert ask(marts, query) == [("rio de janeiro", "RJ", 3, 3)]
+
+
+def test_of_two_orders_at_one_moment_the_higher_customer_id_says_the_address(marts: Settings) -> None:
+    cities = {"c1": "santos", "c3": "bauru", "c2": "osasco"}
+    write(marts, CUSTOMERS, [Customer(name, "u1", "01001", city, "SP") for name, city in cities.items()])
+    write(marts, ORDERS, [order(f"o{name}", name) for name in cities])
+    assert ask(marts, "SELECT city FROM mart.dim_customer") == [("bauru",)]
+
+
+def test_a_place_that_geolocation_lacks_is_what_most_call_it(marts: Settings) -> None:
+    write(marts, GEOLOCATION, [Geolocation("01001", -23.5, -46.6, "sao paulo", "SP")])
+    most, tie = ("zeta", "alfa", "zeta"), ("beta", "alfa")
+    named = [("01001", "elsewhere"), *(("77777", city) for city in most), *(("88888", city) for city in tie)]
+    write(
+        marts,
+        CUSTOMERS,
+        [Customer(f"c{n}", f"u{n}", prefix, city, "SP") for n, (prefix, city) in enumerate(named)],
+    )
+    write(marts, SELLERS, [Seller("s1", "99999", "gama", "RJ")])
+    assert ask(marts, "SELECT zip_code_prefix, city, state, latitude FROM mart.dim_place ORDER BY 1") == [
+        ("01001", "sao paulo", "SP", -23.5),
+        ("77777", "zeta", "SP", None),
+        ("88888", "alfa", "SP", None),
+        ("99999", "gama", "RJ", None),
+    ]
 
 
 def test_a_product_without_category_or_translation_has_a_name_to_group_by(marts: Settings) -> None:
