@@ -23,7 +23,7 @@ from stream_apps.deploy.loading import load_app
 from stream_apps.deploy.record import Standing
 from stream_apps.deploy.staging import generation_name
 from stream_apps.deploy.tending import tend
-from stream_apps.deploy.upgrade import ENDS, End, Step, Table, walk
+from stream_apps.deploy.upgrade import End, Step, Table, is_end, walk
 from stream_apps.deploy.versions import place
 from stream_apps.deploy.watching import until_healthy
 
@@ -83,7 +83,7 @@ class Change:
         """Walk to an end, and write it down."""
         for at in walk(table, first, self._act):
             self.tell(f"{self.deployment.name}: {at}")
-            if at in ENDS:
+            if is_end(at):
                 self._write_end(at)
                 return Outcome(at, self.problem)
         raise AssertionError("a walk has an end")

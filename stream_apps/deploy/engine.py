@@ -6,7 +6,6 @@ repeated: to start what runs, or to end what has ended, changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -82,8 +81,12 @@ class Engine(Protocol):
     def refuses_by_itself(self) -> bool:
         """Does a start from a state that does not fit fail, rather than go on with something else?"""
 
-    def render(self, app: App, place: Place) -> Mapping[str, bytes]:
-        """The files that describe the version to its engine, by name; pure."""
+    def render(self, app: App, place: Place) -> None:
+        """Write the files that describe the version to its engine into its folder.
+
+        Raises:
+            BadInput: the engine cannot run such an app.
+        """
 
     def start(self, place: Place, standing: Standing, *, resume: str) -> Standing:
         """Begin to run it from a savepoint or checkpoint (empty: from where its group stands, else the beginning).
@@ -105,6 +108,9 @@ class Engine(Protocol):
 
     def resume_from(self, place: Place, standing: Standing) -> str:
         """The newest state that is whole: what to start from after a death."""
+
+    def restorable(self, resume: str) -> bool:
+        """Is what `resume_from` named there? True when this machine cannot tell."""
 
     def carries(self, old: Place, new: Place) -> Verdict:
         """Would the new version take over the old one's state?"""

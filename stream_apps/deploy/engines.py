@@ -6,8 +6,9 @@ from olist.settings import Settings
 from stream_apps.deploy.engine import Engine
 from stream_apps.deploy.faust_engine import FaustEngine
 from stream_apps.deploy.flink_engine import FlinkEngine
+from stream_apps.deploy.record import Engine as Named
 
 
-def engine_named(name: str, settings: Settings) -> Engine:
+def engine_named(name: Named, settings: Settings) -> Engine:
     """`flink` or `faust`, on this machine."""
-    return {"flink": FlinkEngine, "faust": FaustEngine}[name](settings)
+    return FlinkEngine(settings) if name == "flink" else FaustEngine(settings)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ from stream_apps.app import App, FaustApp
 from stream_apps.deploy.engine import Place, Sight, Verdict
 from stream_apps.deploy.groups import delete_group
 from stream_apps.deploy.keeping import alive, end_processes
-from stream_apps.deploy.loading import load_app
+from stream_apps.deploy.loading import loaded
 from stream_apps.deploy.record import Standing, Worker
 from stream_apps.deploy.staging import generation_name
 from stream_apps.deploy.state_schema import described, obstacles
@@ -56,10 +54,10 @@ class FaustEngine:
         self.of_workers = settings.model_copy(update={"home": home, "metrics_port": None})
         self.home = Home(home)
 
-    def render(self, app: App, place: Place) -> Mapping[str, bytes]:  # noqa: ARG002 - as the protocol has it
+    def render(self, app: App, place: Place) -> None:
         """A description of inputs, outputs and state: the worker runs the file itself."""
         assert isinstance(app, FaustApp)
-        return {DESCRIPTION: msgspec.json.format(msgspec.json.encode(described(app))) + b"\n"}
+        (place.folder / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(described(app))) + b"\n")
 
     def start(self, place: Place, standing: Standing, *, resume: str) -> Standing:  # noqa: ARG002 - the group resumes
         """Start the workers that are missing."""
@@ -129,6 +127,10 @@ class FaustEngine:
         """Nothing to name."""
         return ""
 
+    def restorable(self, resume: str) -> bool:  # noqa: ARG002 - as the protocol has it
+        """The group is asked by the workers themselves."""
+        return True
+
     def carries(self, old: Place, new: Place) -> Verdict:
         """From the states' schemas. What a changed `fold` means by the same fields nobody can tell."""
         before, after = (msgspec.json.decode((place.folder / DESCRIPTION).read_bytes()) for place in (old, new))
@@ -184,12 +186,6 @@ class FaustEngine:
         return names(self.settings, self._app(place), generation_name(place.generation))
 
     def _app(self, place: Place) -> FaustApp[Any]:
-        app = loaded(place.code, place.code.stat().st_mtime_ns)
+        app = loaded(place.code)
         assert isinstance(app, FaustApp)
         return app
-
-
-@lru_cache(maxsize=64)
-def loaded(code: Path, _changed_ns: int) -> App:
-    """As `load_app`, once for each version."""
-    return load_app(code)

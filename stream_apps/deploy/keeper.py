@@ -20,6 +20,7 @@ from stream_apps.deploy import metrics
 from stream_apps.deploy.engines import engine_named
 from stream_apps.deploy.folder import Busy, Deployment, deployments
 from stream_apps.deploy.keeping import end_workers, keeper_home
+from stream_apps.deploy.record import Engine as Named
 from stream_apps.deploy.servers import FlinkServers
 from stream_apps.deploy.tending import tend
 
@@ -93,7 +94,7 @@ class Keeper:
             log.warning("waiting" if isinstance(error, ServerTrouble) else "trouble", app=what, reason=told)
         self.told[what] = told
 
-    def _tend(self, deployment: Deployment, kind: str) -> None:
+    def _tend(self, deployment: Deployment, kind: Named) -> None:
         try:
             with deployment.alone():
                 tend(self.settings, deployment, engine_named(kind, self.settings))

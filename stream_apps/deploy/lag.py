@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined] # a public name, re-exported without `as`
+from confluent_kafka.admin import AdminClient
 
 from olist.errors import ServerTrouble
 from olist.positions import TopicState

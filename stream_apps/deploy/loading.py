@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 from olist.errors import BadInput
@@ -42,6 +43,16 @@ def load_app(path: Path) -> App:
     if app.name != path.stem:
         raise BadInput(f"{path}: its app is named {app.name}", hint=f"name it {path.stem}, as its file is")
     return app
+
+
+def loaded(code: Path) -> App:
+    """As `load_app`, but once for a version's copy, which never changes."""
+    return _loaded(code, code.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _loaded(code: Path, _changed_ns: int) -> App:
+    return load_app(code)
 
 
 def engine_of(app: App) -> Engine:

@@ -84,7 +84,7 @@ class Operations:
         number = 1 if there is None else there.next_number()
         generation = FIRST_GENERATION if there is None else there.next_generation()
         app = load_app(code)
-        self.ensure_topics(app)
+        ensure_all_topics(self.settings, app)
         version = make(self.engine, placed(self.deployment, number, generation, parallelism), code, time.time())
         versions = {**(there.versions if there else {}), number: version}
         record = Record(
@@ -100,11 +100,6 @@ class Operations:
         well = self.start(record)
         self._tidy()
         return well
-
-    def ensure_topics(self, app: App) -> None:
-        """Make what is missing of the topics that an app reads and writes."""
-        reads = app.reads if isinstance(app, FlinkApp) else tuple(given.contract for given in app.reads)
-        ensure_topics(self.settings, {contract.table: contract for contract in (*reads, *app.outputs)}.values())
 
     def start(self, record: Record) -> Record:
         """Run the current version from where it stands, and wait until it is healthy."""
@@ -183,9 +178,9 @@ class Operations:
             raise BadInput(f"{self.name} is stopped", hint=f"olist apps restart {self.name}, then upgrade")
         app = load_app(code)
         generation = record.next_generation() if rebuild else record.version.generation
-        self.ensure_topics(app)
+        ensure_all_topics(self.settings, app)
         if rebuild:
-            self.ensure_topics(staged_app(app, generation_name(generation)))
+            ensure_all_topics(self.settings, staged_app(app, generation_name(generation)))
         where = placed(self.deployment, record.next_number(), generation, record.parallelism)
         self._add(record, make(self.engine, where, code, time.time()))
         kept_rows(place(self.deployment, record, record.current)).unlink(missing_ok=True)
@@ -224,7 +219,7 @@ class Operations:
             raise BadInput(f"{self.name} has no previous version", hint="`olist apps upgrade` with the file as it was")
         where = place(self.deployment, record, record.previous)
         resume = self.engine.resume_from(where, self.deployment.standing(where.number))
-        if resume and not _there(resume):
+        if not self.engine.restorable(resume):
             raise Stopped(
                 f"{self.name}: the state of version {where.number} is gone: {resume}",
                 hint="`olist apps upgrade --rebuild` with its file builds it anew",
@@ -265,6 +260,7 @@ class Operations:
         shutil.rmtree(self.deployment.path)
 
 
-def _there(path: str) -> bool:
-    """Is a local state still there? One in another storage is the engine's to find."""
-    return not path.startswith("file:") or Path(path.removeprefix("file:").replace("//", "/", 1)).exists()
+def ensure_all_topics(settings: Settings, app: App) -> None:
+    """Make what is missing of the topics that an app reads and writes."""
+    reads = app.reads if isinstance(app, FlinkApp) else tuple(given.contract for given in app.reads)
+    ensure_topics(settings, {contract.table: contract for contract in (*reads, *app.outputs)}.values())

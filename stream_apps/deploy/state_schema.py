@@ -32,14 +32,19 @@ def obstacles(old: Schema, new: Schema) -> Iterator[str]:
             yield f"{table} is read by other columns: the keys of the states are others"
     old_defs, new_defs = old["state"].get("$defs", {}), new["state"].get("$defs", {})
     yield from _of_structs("the state", _top(old["state"]), _top(new["state"]))
-    for name in sorted(old_defs.keys() & new_defs.keys()):
+    for name in sorted(old_defs.keys() & new_defs.keys() - {_name(old["state"]), _name(new["state"])}):
         yield from _of_structs(name, old_defs[name], new_defs[name])
 
 
 def _top(schema: Schema) -> Schema:
     """The state's own struct."""
-    found: Schema = schema["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    found: Schema = schema["$defs"][_name(schema)] if "$ref" in schema else schema
     return found
+
+
+def _name(schema: Schema) -> str:
+    """What the state's own struct is called."""
+    return str(schema.get("$ref", "")).rpartition("/")[2]
 
 
 def _of_structs(where: str, old: Schema, new: Schema) -> Iterator[str]:

@@ -12,7 +12,7 @@ broken     neither could be started; the record says why, the keeper goes on try
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Literal, TypeGuard, cast
 
 End = Literal["done", "untouched", "put back", "broken"]
 Step = Literal[
@@ -80,8 +80,14 @@ ENDS: tuple[End, ...] = ("done", "untouched", "put back", "broken")
 def walk(table: Table, first: Step, act: Callable[[Step], bool]) -> Iterator[Step | End]:
     """Take steps until an end is reached; gives each step before it is taken, and the end last."""
     at: Step | End = first
-    while at not in ENDS:
-        yield at
-        well, ill = table[at]
-        at = well if act(at) else ill
+    while not is_end(at):
+        step = cast(Step, at)
+        yield step
+        well, ill = table[step]
+        at = well if act(step) else ill
     yield at
+
+
+def is_end(at: Step | End) -> TypeGuard[End]:
+    """Is the walk over?"""
+    return at in ENDS

@@ -7,7 +7,6 @@ import shutil
 from difflib import unified_diff
 from pathlib import Path
 
-from stream_apps.app import App
 from stream_apps.deploy.engine import Engine, Place
 from stream_apps.deploy.folder import Deployment
 from stream_apps.deploy.loading import load_app
@@ -38,14 +37,8 @@ def make(engine: Engine, where: Place, code: Path, now: float) -> Version:
     shutil.rmtree(where.folder, ignore_errors=True)
     where.folder.mkdir(parents=True)
     shutil.copyfile(code, where.code)
-    render(engine, where, load_app(where.code))
+    engine.render(load_app(where.code), where)
     return Version(number=where.number, generation=where.generation, digest=digest(code), made=now)
-
-
-def render(engine: Engine, where: Place, app: App) -> None:
-    """Write the files that the engine is given."""
-    for name, content in engine.render(app, where).items():
-        (where.folder / name).write_bytes(content)
 
 
 def digest(code: Path) -> str:

@@ -1,0 +1,211 @@
+"""Flink apps: one job of the session cluster for each version that runs, through the cluster's REST API.
+
+A job's state is in its checkpoints and savepoints. The cluster forgets its jobs when its JobManager dies; then the
+newest whole checkpoint is found on disk: a checkpoint's folder holds `_metadata` only once it is complete.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from msgspec.structs import replace
+
+from olist.errors import BadInput
+from olist.settings import Settings
+from olist.stack.flink_config import Folders
+from olist.stack.home import Home
+from stream_apps.app import App, FlinkApp
+from stream_apps.deploy.engine import Checkpoint, Place, Sight, Verdict
+from stream_apps.deploy.groups import delete_group
+from stream_apps.deploy.loading import loaded
+from stream_apps.deploy.record import Standing
+from stream_apps.deploy.staging import generation_name, staged_app
+from stream_apps.flink.ddl import Names, names
+from stream_apps.flink.job import Job, compile_plan, encode, job_of
+from stream_apps.flink.plan import carries
+from stream_apps.flink.rest import Flink
+from stream_apps.flink.submit import look, submit
+
+JOB, STAGED_JOB, PLAN, TEXT = "job.json", "staged.json", "plan.json", "statements.sql"
+WITHIN_S = 120.0
+"""For a savepoint, or the end of a job."""
+
+
+class FlinkEngine:
+    """Of one home. The cluster may be elsewhere, if it sees this home's files at the same paths."""
+
+    refuses_by_itself = True
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.home = Home(settings.home.resolve())
+        self.flink = Flink(settings.flink_url)
+
+    def render(self, app: App, place: Place) -> None:
+        """The job file, its plan, and its statements as people read them."""
+        assert isinstance(app, FlinkApp)
+        generation = generation_name(place.generation)
+        job, staged = job_of(self.settings, app, generation), staged_app(app, generation)
+        assert isinstance(staged, FlinkApp)
+        (place.folder / JOB).write_bytes(encode(job))
+        (place.folder / TEXT).write_text(text_of(job), "utf-8")
+        (place.folder / STAGED_JOB).write_bytes(encode(job_of(self.settings, staged, generation)))
+        compile_plan(self.settings, place.folder / JOB, place.folder / PLAN)
+
+    def start(self, place: Place, standing: Standing, *, resume: str) -> Standing:
+        """Submit the version's plan, unless its job runs; any other job of this generation is an orphan and ends."""
+        if standing.job and look(self.flink, standing.job).phase not in ("absent", "failed"):
+            return standing
+        self._end_orphans(place)
+        self._trim(standing, resume)
+        declared = place.folder / (STAGED_JOB if standing.staged else JOB)  # the plan names tables, these declare them
+        job = submit(
+            self.settings, self.flink, declared, place.folder / PLAN, resume=resume, parallelism=place.parallelism
+        )
+        return replace(standing, jobs=(*standing.jobs, job), restored=resume, started=time.time())
+
+    def _end_orphans(self, place: Place) -> None:
+        """Jobs whose submitter died before it could write their ids down."""
+        name = self._names(place).group
+        for job, state in self.flink.jobs().items():
+            if state not in ("FINISHED", "CANCELED", "FAILED"):
+                found = self.flink.job(job)
+                if found is not None and found.name == name:
+                    self.flink.cancel(job, WITHIN_S)
+
+    def look(self, place: Place, standing: Standing) -> Sight:  # noqa: ARG002 - as the protocol has it
+        """What the cluster says of the newest job."""
+        if not standing.job:
+            return Sight(phase="absent")
+        seen = look(self.flink, standing.job)
+        newest = None if seen.phase == "absent" else self.flink.checkpoint(standing.job)
+        return Sight(
+            phase="absent" if self._ended_well(seen.phase, standing) else seen.phase,
+            settled=seen.settled,
+            error=seen.error,
+            since=seen.since,
+            restarts=seen.restarts,
+            checkpoint=None if newest is None else Checkpoint(newest.path, newest.at, newest.size),
+        )
+
+    def _ended_well(self, phase: str, standing: Standing) -> bool:
+        """Was it stopped or cancelled, rather than failed?"""
+        return phase == "failed" and self.flink.jobs().get(standing.job) in ("FINISHED", "CANCELED")
+
+    def savepoint(self, place: Place, standing: Standing) -> Standing:
+        """Into the deployment's own folder.
+
+        Raises:
+            BadInput: it does not run.
+        """
+        if not standing.job or look(self.flink, standing.job).phase != "running":
+            raise BadInput(f"{place.name} does not run", hint="`olist apps status`")
+        return replace(standing, savepoint=self.flink.savepoint(standing.job, WITHIN_S, self._savepoints(place)))
+
+    def stop(self, place: Place, standing: Standing, *, drain: bool = False) -> Standing:
+        """With a savepoint. A job that keeps failing cannot write one: it goes on later from its newest checkpoint."""
+        phase = self.look(place, standing).phase
+        if phase in ("absent", "failed"):
+            return replace(standing, savepoint=self.resume_from(place, standing))
+        if phase == "failing":
+            return self.cancel(place, standing)
+        path = self.flink.stop(standing.job, WITHIN_S, drain=drain, folder=self._savepoints(place))
+        return replace(standing, savepoint=path)
+
+    def cancel(self, place: Place, standing: Standing) -> Standing:
+        """As it is; its checkpoints stay."""
+        if standing.job:
+            self.flink.cancel(standing.job, WITHIN_S)
+        self._end_orphans(place)
+        return replace(standing, savepoint=self.resume_from(place, standing))
+
+    def resume_from(self, place: Place, standing: Standing) -> str:  # noqa: ARG002 - as the protocol has it
+        """The newest of the job's whole checkpoints and the last savepoint; what it began from, when it has neither."""
+        found = [(at, path) for path in self._candidates(standing) if (at := completed_at(path))]
+        return max(found)[1] if found else standing.savepoint or standing.restored
+
+    def _candidates(self, standing: Standing) -> Iterator[str]:
+        if standing.savepoint:
+            yield standing.savepoint
+        if standing.job:
+            yield from (path.as_uri() for path in self._folders().checkpoints.glob(f"{standing.job}/chk-*"))
+
+    def restorable(self, resume: str) -> bool:
+        """Is it whole, and there?"""
+        return local(resume) is None or completed_at(resume) > 0
+
+    def carries(self, old: Place, new: Place) -> Verdict:
+        """From the two plans."""
+        verdict = carries((old.folder / PLAN).read_bytes(), (new.folder / PLAN).read_bytes())
+        return Verdict(verdict.road, verdict.why)
+
+    def group(self, place: Place) -> str:
+        """The generation's; a job commits its offsets there with each checkpoint."""
+        return self._names(place).group
+
+    def topics(self, place: Place) -> list[str]:
+        """The inputs."""
+        return [contract.topic(self.settings.topic_prefix) for contract in self._app(place).reads]
+
+    def owned(self, place: Place) -> list[str]:
+        """Its group."""
+        return [f"consumer group {self._names(place).group}"]
+
+    def forget(self, place: Place) -> None:
+        """Delete it."""
+        delete_group(self.settings, self._names(place).group)
+
+    def discard(self, place: Place, standing: Standing) -> None:  # noqa: ARG002 - as the protocol has it
+        """Remove the version's savepoint and its jobs' checkpoints, as far as they are on this machine."""
+        self._trim(replace(standing, jobs=(*standing.jobs, "")), "")
+        if (path := local(standing.savepoint)) is not None:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _trim(self, standing: Standing, resume: str) -> None:
+        """Remove the checkpoints of jobs before the newest, but never what is resumed from."""
+        for job in standing.jobs[:-1]:
+            if job not in resume:
+                shutil.rmtree(self._folders().checkpoints / job, ignore_errors=True)
+
+    def logs(self, place: Place) -> list[Path]:  # noqa: ARG002 - as the protocol has it
+        """The cluster's: jobs share its processes."""
+        return [self.home.log("jobmanager"), self.home.log("taskmanager")]
+
+    def _folders(self) -> Folders:
+        folder = self.home.path / "flink"
+        return Folders(state=folder, scratch=folder)
+
+    def _savepoints(self, place: Place) -> str:
+        """In the deployment's folder; a cluster elsewhere has a place of its own."""
+        return "" if self.settings.flink else (place.state / "savepoints").as_uri()
+
+    def _names(self, place: Place) -> Names:
+        return names(self.settings, self._app(place), generation_name(place.generation))
+
+    def _app(self, place: Place) -> FlinkApp:
+        app = loaded(place.code)
+        assert isinstance(app, FlinkApp)
+        return app
+
+
+def text_of(job: Job) -> str:
+    """Its statements, as people read them."""
+    return ";\n\n".join([*job.statements, job.insert]) + ";\n"
+
+
+def local(path: str) -> Path | None:
+    """A `file:` URL's path."""
+    return Path(unquote(urlsplit(path).path)) if path.startswith("file:") else None
+
+
+def completed_at(path: str) -> float:
+    """When a local checkpoint became whole (Unix seconds); 0 when it is not, or is not on this machine."""
+    folder = local(path)
+    try:
+        return 0.0 if folder is None else (folder / "_metadata").stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

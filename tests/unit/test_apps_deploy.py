@@ -1,0 +1,311 @@
+"""The decisions behind a deployment, without a server."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from olist.contracts import Contract
+from olist.errors import BadInput
+from olist.positions import TopicState
+from olist.tables import ORDERS
+from stream_apps.app import FaustApp, Input
+from stream_apps.deploy.engine import Phase, Sight
+from stream_apps.deploy.exchange import edits, row
+from stream_apps.deploy.folder import Busy, Deployment
+from stream_apps.deploy.health import HOPELESS_AFTER, judge, reason
+from stream_apps.deploy.lag import distances, reached
+from stream_apps.deploy.loading import load_app
+from stream_apps.deploy.reconcile import (
+    LONGEST_PAUSE_S,
+    MOST_ATTEMPTS,
+    after_settling,
+    after_start,
+    decide,
+    given_up,
+)
+from stream_apps.deploy.record import Record, Standing, Version
+from stream_apps.deploy.staging import generation_name, staged_app
+from stream_apps.deploy.state_schema import described, obstacles
+from stream_apps.deploy.upgrade import BESIDE, ENDS, RETURN, TAKE_OVER, End, Step, Table, walk
+
+FIRST: dict[str, tuple[Table, Step]] = {
+    "take over": (TAKE_OVER, "save old"),
+    "beside": (BESIDE, "start beside"),
+    "return": (RETURN, "save old"),
+}
+
+
+def record(**changed: Any) -> Record:
+    version = Version(number=1, generation=1, digest="d", made=0.0)
+    given = {
+        "name": "a",
+        "engine": "flink",
+        "wanted": "running",
+        "current": 1,
+        "versions": {1: version},
+        "proven": True,
+    }
+    return Record(**{**given, **changed})
+
+
+class World:
+    """Which version writes the real topic, and whether the old one's state is safe."""
+
+    def __init__(self) -> None:
+        self.writers, self.saved, self.rows = {"old"}, False, "old"
+
+    def act(self, step: Step, well: bool) -> bool:
+        if step in ("save old", "save both") and well:
+            self.writers.discard("old")
+            self.saved = True
+        elif step == "start new" and well:
+            assert self.saved, "the new version may start only when the old one's state is written down"
+            self.writers.add("new")
+        elif step == "cancel new":
+            self.writers -= {"new"} if well else set()
+        elif step == "start old" and well:
+            self.writers.add("old")
+        elif step in ("exchange rows", "return rows"):
+            assert not self.writers, "rows change hands only while nobody writes them"
+            self.rows = "new" if well else "a mixture"
+        elif step == "put rows back" and well:
+            self.rows = "old"
+        assert len(self.writers) <= 1
+        return well
+
+
+@pytest.mark.parametrize("road", FIRST)
+@given(outcomes=st.lists(st.booleans(), min_size=20, max_size=20))
+def test_a_walk_ends_with_one_writer_and_its_own_rows_whatever_fails(road: str, outcomes: list[bool]) -> None:
+    table, first = FIRST[road]
+    world, answers = World(), iter(outcomes)
+    visited = list(walk(table, first, lambda step: world.act(step, next(answers))))
+    assert visited[-1] in ENDS
+    assert len(visited) == len(set(visited)), "no step is taken twice"
+    expected: dict[End, set[str]] = {"done": {"new"}, "untouched": {"old"}, "put back": {"old"}}
+    if visited[-1] != "broken":
+        assert world.writers == expected[visited[-1]]
+    if visited[-1] in ("untouched", "put back") and world.rows != "old":
+        raise AssertionError("the old version goes on with rows that are not its own")
+    if visited[-1] == "done" and road != "take over":
+        assert world.rows == "new"
+
+
+@pytest.mark.parametrize("road", FIRST)
+def test_every_step_leads_to_steps_of_its_own_table(road: str) -> None:
+    table, first = FIRST[road]
+    assert {to for ways in table.values() for to in ways} - set(ENDS) | {first} == set(table)
+
+
+@pytest.mark.parametrize(
+    ("sight", "waited_s", "expected"),
+    [
+        (Sight(phase="running", settled=True), 0, "healthy"),
+        (Sight(phase="running"), 10, "undecided"),
+        (Sight(phase="running"), 60, "unhealthy"),
+        (Sight(phase="starting"), 59, "undecided"),
+        (Sight(phase="failed"), 0, "unhealthy"),
+        (Sight(phase="failing", restarts=HOPELESS_AFTER - 1), 1, "undecided"),
+        (Sight(phase="failing", restarts=HOPELESS_AFTER), 1, "unhealthy"),
+    ],
+)
+def test_health_is_settling_in_time(sight: Sight, waited_s: float, expected: str) -> None:
+    assert judge(sight, waited_s, within_s=60) == expected
+
+
+def test_an_unhealthy_version_is_told_with_its_exception() -> None:
+    told = reason(Sight(phase="failing", restarts=3, error="Error while getting state"), 12.4)
+    assert told == "failing after 12 s, restarted 3 times: Error while getting state"
+
+
+@pytest.mark.parametrize(
+    ("changed", "phase", "settled", "expected"),
+    [
+        ({}, "running", True, "leave"),
+        ({}, "failing", False, "leave"),
+        ({}, "absent", False, "start"),
+        ({}, "failed", False, "start"),
+        ({"not_before": 101.0}, "absent", False, "leave"),
+        ({"attempts": MOST_ATTEMPTS}, "absent", False, "leave"),
+        ({"attempts": 2}, "running", False, "leave"),
+        ({"attempts": 2}, "running", True, "settle"),
+        ({"wanted": "stopped"}, "running", True, "stop"),
+        ({"wanted": "stopped"}, "absent", False, "leave"),
+        ({"trying": 2}, "running", True, "undo"),
+        ({"trying": 2, "wanted": "stopped"}, "absent", False, "undo"),
+        ({"target": "k8s"}, "absent", False, "leave"),
+    ],
+)
+def test_the_keeper_does_one_thing(changed: dict[str, Any], phase: Phase, settled: bool, expected: str) -> None:
+    assert decide(record(**changed), Sight(phase=phase, settled=settled), now=100.0) == expected
+
+
+def test_starting_again_waits_longer_each_time_and_ends() -> None:
+    now, wanted, pauses = 0.0, record(), []
+    while decide(wanted, Sight(phase="failed"), now) == "start":
+        wanted = after_start(wanted, now, "it fell over")
+        pauses.append(wanted.not_before - now)
+        now = wanted.not_before
+    assert pauses == sorted(pauses)
+    assert pauses[0] == 1.0
+    assert pauses[-1] == LONGEST_PAUSE_S
+    assert (len(pauses), given_up(wanted), wanted.error) == (MOST_ATTEMPTS, True, "it fell over")
+    well = after_settling(wanted)
+    assert (well.attempts, well.error, well.restarts, given_up(well)) == (0, "", MOST_ATTEMPTS, False)
+
+
+def test_records_and_standings_come_back_as_they_were_written(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path / "a")
+    assert (deployment.record(), deployment.standing(1)) == (None, Standing())
+    wanted, standing = record(previous=3, trying=4), Standing(jobs=("x", "y"), savepoint="file:/s")
+    deployment.write(wanted)
+    deployment.stand(1, standing)
+    assert (deployment.record(), deployment.standing(1), standing.job) == (wanted, standing, "y")
+
+
+def _hold(path: Path, held: Any, leave: Any) -> None:
+    with Deployment(path).alone():
+        held.set()
+        leave.wait(30)
+
+
+def test_two_processes_never_change_one_deployment_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held, leave = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path, held, leave))
+    other.start()
+    assert held.wait(30)
+    with pytest.raises(Busy, match=f"is being changed by pid {other.pid}"), Deployment(tmp_path).alone():
+        pass
+    other.kill()
+    other.join()
+    with Deployment(tmp_path).alone():
+        pass
+
+
+APP = """
+from olist.contracts import Contract, Row, Str
+from olist.tables import ORDERS
+from stream_apps.app import FlinkApp
+
+class Seen(Row):
+    order_id: Str
+
+APP = FlinkApp("{name}", (ORDERS,), Contract("seen", Seen, ("order_id",)), "select order_id from orders")
+"""
+
+
+def test_an_app_is_loaded_from_any_file(tmp_path: Path) -> None:
+    path = tmp_path / "seen_orders.py"
+    path.write_text(APP.format(name="seen_orders"))
+    app = load_app(path)
+    assert (app.name, [column.name for column in app.outputs[0].columns]) == ("seen_orders", ["order_id"])
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("", "declares no app"),
+        ("1 / 0", "ZeroDivisionError"),
+        (APP.format(name="other"), "its app is named other"),
+    ],
+)
+def test_a_file_that_is_no_app_is_refused_with_the_reason(tmp_path: Path, code: str, problem: str) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(code)
+    with pytest.raises(BadInput, match=problem):
+        load_app(path)
+    with pytest.raises(BadInput, match="there is no file"):
+        load_app(tmp_path / "none.py")
+
+
+class Inner(msgspec.Struct):
+    at: int = 0
+
+
+class State(msgspec.Struct):
+    count: int = 0
+    seen: dict[str, Inner] = {}
+
+
+def app_of(state: type[msgspec.Struct], by: tuple[str, ...] = ("order_id",)) -> FaustApp[Any]:
+    return FaustApp("a", (Input(ORDERS, by),), (), state, lambda s, _i, _c: s, lambda _k, _s, _t: ())
+
+
+def changes(state: type[msgspec.Struct], by: tuple[str, ...] = ("order_id",)) -> list[str]:
+    return list(obstacles(described(app_of(State)), described(app_of(state, by))))
+
+
+def test_a_state_is_carried_when_it_is_equal_or_has_more_optional_fields() -> None:
+    more = msgspec.defstruct("State", [("count", int, 0), ("seen", dict[str, Inner], {}), ("last", str | None, None)])
+    assert changes(State) == []
+    assert changes(more) == []
+
+
+def test_a_state_is_refused_with_the_field_that_stands_in_the_way() -> None:
+    other = msgspec.defstruct("State", [("count", str, ""), ("seen", dict[str, Inner], {})])
+    fewer = msgspec.defstruct("State", [("count", int, 0)])
+    demanding = msgspec.defstruct("State", [("must", int), ("count", int, 0), ("seen", dict[str, Inner], {})])
+    inner: Any = msgspec.defstruct("Inner", [("at", str, "")])
+    deeper = msgspec.defstruct("State", [("count", int, 0), ("seen", dict[str, inner], {})])
+    assert changes(other) == ["count of the state is of another type"]
+    assert changes(fewer) == ["the state has no seen any more"]
+    assert "must of the state is new and has no default" in changes(demanding)
+    assert changes(deeper) == ["at of Inner is of another type"]
+    assert changes(State, by=("customer_id",)) == ["orders is read by other columns: the keys of the states are others"]
+
+
+def wire(after: str) -> bytes:
+    return b'{"before":null,"after":%s,"op":"u","ts_ms":1}' % after.encode()
+
+
+def test_rows_are_compared_without_what_differs_between_any_two_writers() -> None:
+    there = {b"same": wire('{"a":1}'), b"new form": wire('{"a":1}'), b"left": wire('{"a":3}'), b"deleted": None}
+    wanted = {b"same": wire('{"a":1}').replace(b"1}", b"1} "), b"new form": wire('{"a":1,"b":2}'), b"more": wire("{}")}
+    assert dict(edits(there, wanted)) == {
+        b"new form": wanted[b"new form"],
+        b"more": wanted[b"more"],
+        b"left": None,
+    }
+
+
+def test_a_delete_is_no_row_be_it_an_envelope_or_its_tombstone() -> None:
+    assert row(None) is row(wire("null")) is None
+    assert list(edits({b"k": wire("null")}, {})) == []
+    assert list(edits({b"k": wire("{}")}, {b"k": None})) == [(b"k", None)]
+
+
+@given(
+    there=st.dictionaries(st.binary(max_size=2), st.none() | st.integers(0, 3).map(lambda n: wire(str(n)))),
+    wanted=st.dictionaries(st.binary(max_size=2), st.none() | st.integers(0, 3).map(lambda n: wire(str(n)))),
+)
+def test_after_the_edits_the_topic_holds_the_wanted_rows_and_repeating_changes_nothing(
+    there: dict[bytes, bytes | None], wanted: dict[bytes, bytes | None]
+) -> None:
+    after = {**there, **dict(edits(there, wanted))}
+    assert {k: v for k, v in after.items() if v} == {k: v for k, v in wanted.items() if v}
+    assert list(edits(after, wanted)) == []
+
+
+def test_lag_counts_from_what_was_committed_or_the_first_record_that_is_there() -> None:
+    state = TopicState("t", "id", {0: 5, 1: 0, 2: 7}, {0: 9, 1: 4, 2: 7})
+    assert distances(state, {("t", 0): 8, ("other", 1): 4}) == {0: 1, 1: 4}
+    assert distances(state, {("t", 0): 2}) == {0: 4, 1: 4}  # what was before 5 is compacted away
+    assert not reached({("t", 0): 9}, {"t": state})
+    assert reached({("t", 0): 9, ("t", 1): 5}, {"t": state})
+
+
+def test_a_generation_of_its_own_writes_beside_the_real_topics_under_the_same_table(tmp_path: Path) -> None:
+    path = tmp_path / "seen_orders.py"
+    path.write_text(APP.format(name="seen_orders"))
+    app = load_app(path)
+    staged: Contract = staged_app(app, generation_name(2)).outputs[0]
+    assert (staged.topic("p"), staged.table) == ("p.seen.g2", "seen")
+    assert (generation_name(1), app.outputs[0].topic("p")) == ("", "p.seen")
