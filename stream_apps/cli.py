@@ -102,6 +102,7 @@ def run(name: str, path: Path | None) -> None:
 @command.command("deploy")
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every app of stream_apps/, one after the other.")
+@click.option("--engine", type=click.Choice(["flink", "faust"]), help="With --all: only this engine's.")
 @click.option("--target", type=click.Choice(["local", "k8s"]), default="local", show_default=True)
 @click.option("--parallelism", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--dry-run", is_flag=True, help="Only print what would be deployed (k8s: the manifests).")
@@ -110,6 +111,7 @@ def run(name: str, path: Path | None) -> None:
 def deploy(
     name: str | None,
     everything: bool,
+    engine: str | None,
     target: str,
     parallelism: int,
     dry_run: bool,
@@ -125,7 +127,8 @@ def deploy(
     """
     if (name is None) != everything:
         raise click.UsageError("name one app, or say --all")
-    paths = [file_of(one) for one in catalogue.apps()] if everything else [path or file_of(str(name))]
+    wanted = [one for one, app in catalogue.apps().items() if engine in (None, engine_of(app))]
+    paths = [file_of(one) for one in wanted] if everything else [path or file_of(str(name))]
     if target == "k8s":
         _print_manifests(paths, parallelism, dry_run=dry_run)
         return

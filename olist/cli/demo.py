@@ -1,7 +1,7 @@
 """`olist demo`: the main job, end to end, on this machine.
 
-Servers up, sinks running, the orders replayed onto topics, and a check that the targets hold exactly what the topics
-say. Every step is a command that a user can run by hand; the demo only runs them in order and watches.
+Servers up, apps deployed, sinks running, the orders replayed onto topics, and a check that the targets hold exactly
+what the topics say. Every step is a command that a user can run by hand; the demo only runs them in order and watches.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ SINK_STOPS_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.2
 REAL_DATA = Path("../shared/olist/brazilian-ecommerce.zip")
 GENERATED_ORDERS = 20_000
+APPS_READ_WITHIN_S = 900
 console = Console(stderr=True)
 
 
@@ -42,23 +43,24 @@ console = Console(stderr=True)
     default="kafka",
     help="Straight onto the topics, or through the shop's database and Debezium.",
 )
+@click.option("--core", is_flag=True, help="Without Flink and the apps that run on it: for a small machine.")
 @click.option("--fresh", is_flag=True, help="Empty this folder's servers first; without it a second run resumes.")
 @click.option("--keep", is_flag=True, help="Leave the servers running, to look around.")
-def command(data: Path | None, via: str, fresh: bool, keep: bool) -> None:
-    """Replay the Olist orders through topics into three targets, and prove that they hold what the topics say.
+def command(data: Path | None, via: str, core: bool, fresh: bool, keep: bool) -> None:
+    """Replay the Olist orders through topics and apps into three targets, and prove that they hold what the topics say.
 
     \b
     olist demo                       the real data set when it is there, else a generated one
     olist demo --data olist.zip      a data set of yours
     olist demo --fresh --keep        from empty servers, which stay up
     olist demo --via postgres        the shop's database and change data capture instead of the direct road
+    olist demo --core                without Flink: half the memory
     """
     current, started = settings(), time.monotonic()
     captured = via == "postgres"
-    stack = Stack(current, [*USUAL, "connect"] if captured else None, tied=not keep)
+    stack = Stack(current, _servers(captured=captured, core=core), tied=not keep)
     if fresh:
-        stack.down()
-        stack.delete()
+        _olist(current, "down", "--delete", "--yes")
     try:
         with LiveProgress(console) as progress:
             stack.up(progress)
@@ -68,18 +70,29 @@ def command(data: Path | None, via: str, fresh: bool, keep: bool) -> None:
             _olist(current, "shop", "migrate")
             _olist(current, "connect", "apply", "--yes")
             said("the shop's database is captured", started)
+        _olist(current, "apps", "deploy", "--all", *(["--engine", "faust"] if core else []))
+        said("the apps are deployed", started)
         with _sinks(current) as sinks:
             _run(current, sinks, "replay", "--data", str(source), "--to", via)
             if captured:
                 said("every change is in the shop's database", started)
                 _run(current, sinks, "connect", "wait")
             said("every change is on its topic", started)
+            _run(current, sinks, "apps", "wait", "--within", str(APPS_READ_WITHIN_S))
+            said("the apps have read them all", started)
             _run(current, sinks, "check", "--wait", "300s", "--data", str(source))
         said("the targets hold exactly what the topics say", started)
     finally:
         if not keep:
-            stack.down()
+            _olist(current, "down")
     _say_what_next(keep)
+
+
+def _servers(*, captured: bool, core: bool) -> list[str]:
+    """What the road and the apps need beside the usual servers."""
+    capture = ["connect"] if captured else []
+    flink = [] if core else ["jobmanager", "taskmanager"]
+    return [*USUAL, *capture, *flink]
 
 
 def said(what: str, started: float) -> None:
@@ -151,6 +164,7 @@ def _say_what_next(keep: bool) -> None:
         f"\n[bold]Look around[/bold] (.venv/bin is where `olist` lives)\n{up}"
         "olist topics ls                 the topics; `olist topics tail orders -n 5` decodes changes\n"
         "olist sink status               how far each target stands behind its topic\n"
+        "olist apps status               the stream apps: state, lag, freshness\n"
         "olist check --explain           compare again; names the keys that differ\n"
         "olist down                      stop the servers; `--delete` empties them"
     )
