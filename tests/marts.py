@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from olist.contracts import Contract, Row
 from olist.positions import Positions
 from olist.settings import Settings
 from olist.source import Dataset, iter_rows, load
+from olist.tables import TABLES
 from producers.generation.dataset import generate
 from sinks.postgres.table import PostgresTable
 from tests.records import FakeRecord
@@ -53,6 +55,12 @@ def write_all(settings: Settings, dataset: Dataset, contracts: Iterable[Contract
         write(settings, contract, iter_rows(contract, dataset.frames[contract.table]))
 
 
+def write_none(settings: Settings) -> None:
+    """The shop's tables, empty."""
+    for contract in TABLES.values():
+        write(settings, contract, [])
+
+
 def write(settings: Settings, contract: Contract, rows: Iterable[Row], op: str = "c") -> None:
     """One batch of changes; with ``d`` the rows are deleted."""
     table = PostgresTable(contract, settings.postgres_url)
@@ -67,3 +75,10 @@ def write(settings: Settings, contract: Contract, rows: Iterable[Row], op: str =
     assert not table.stage(batch)
     table.commit(batch, held)
     table.close()
+
+
+def ask(settings: Settings, query: str) -> list[tuple[Any, ...]]:
+    """Rows of a query; of a statement that gives none, an empty list."""
+    with psycopg.connect(settings.postgres_url, autocommit=True) as connection:
+        cursor = connection.execute(query.encode())
+        return cursor.fetchall() if cursor.description else []
