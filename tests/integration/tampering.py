@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import psycopg
 import requests
+from psycopg.types.json import Jsonb
 from pyiceberg.table import Table
 
 from olist.batches import META
@@ -41,7 +42,8 @@ class PostgresHand(Hand):
     """By SQL."""
 
     def change(self, parcel_id: str, column: str, value: Any) -> None:
-        self._run(f'UPDATE {{t}} SET "{column}" = %s WHERE parcel_id = %s', value, parcel_id)
+        written = Jsonb(value) if isinstance(value, list) else value
+        self._run(f'UPDATE {{t}} SET "{column}" = %s WHERE parcel_id = %s', written, parcel_id)
 
     def remove(self, parcel_id: str) -> None:
         self._run("DELETE FROM {t} WHERE parcel_id = %s", parcel_id)
@@ -85,7 +87,7 @@ class IcebergHand(Hand):
     def change(self, parcel_id: str, column: str, value: Any) -> None:
         row = self._row(parcel_id)
         self.remove(parcel_id)
-        self._append(row.with_columns(pl.lit(value, dtype=row.schema[column]).alias(column)))
+        self._append(row.with_columns(pl.Series(column, [value], dtype=row.schema[column])))
 
     def remove(self, parcel_id: str) -> None:
         self._table().delete(_is(parcel_id))

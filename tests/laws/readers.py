@@ -17,7 +17,7 @@ import requests
 from pyiceberg.table import Table
 
 from olist.batches import OFFSET, PARTITION
-from olist.contracts import Contract, ListOf, Money, Timestamp, Type
+from olist.contracts import Contract, Float, ListOf, Money, Timestamp, Type
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.live_rows import live_rows
 from olist.settings import Settings
@@ -119,6 +119,8 @@ def _typed(kind: Type, value: Any) -> Any:
             return Decimal(value)
         case Timestamp():
             return datetime.fromisoformat(value)
+        case Float():
+            return float(value)  # jsonb writes a large one as a whole number
         case ListOf(columns=columns):
             return [{c.name: _typed(c.type, row.get(c.name)) for c in columns} for row in value]
         case _:

@@ -13,7 +13,7 @@ import pytest
 
 from compaction.job import Job, Means
 from compaction.rewrite import Budget
-from olist.batches import decode_batch
+from olist.batches import OFFSET, decode_batch
 from olist.contracts import Contract, Int, Micros, Money, Price, Row, Str
 from olist.errors import ContractRefused
 from olist.lake.catalog import identifier, open_catalog
@@ -198,3 +198,19 @@ def test_ids_of_flat_tables_count_their_columns(tmp_path: Path) -> None:
     LakeTable(lake.catalog, lake.contract).open()
     fields = lake._table().schema().fields
     assert [field.field_id for field in fields] == list(range(1, len(fields) + 1))
+
+
+def test_a_history_keeps_every_version_of_a_list_and_none_of_a_delete(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, PARCELS)
+    table = LakeTable(lake.catalog, PARCELS, history=True)
+    table.open()
+    records = [
+        upsert(PARCELS, parcel(items=items(3)), 0),
+        upsert(PARCELS, parcel(items=[]), 1),
+        delete(PARCELS, ("p1", 1), 2),
+    ]
+    batch = decode_batch(PARCELS, topic_of(PARCELS), records)
+    table.commit(table.stage(batch.frame), Positions.start(topic_of(PARCELS), TOPIC_ID, PARTITIONS), batch.next)
+    found = sorted(scanned(table.table, PARCELS), key=lambda row: int(row[OFFSET]))
+    assert plain(PARCELS, found) == plain(PARCELS, batch.frame.iter_rows(named=True))
+    assert [row["items"] is None for row in found] == [False, False, True]
