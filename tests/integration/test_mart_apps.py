@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -14,16 +15,19 @@ from olist.contracts import Contract
 from olist.derived import derived
 from olist.settings import Settings
 from olist.stack.local import Stack
-from olist.tables import CUSTOMERS, ORDERS, TABLES, Customer, Order
+from olist.tables import CUSTOMERS, GEOLOCATION, ORDERS, SELLERS, TABLES, Customer, Geolocation, Order, Seller
 from sinks.postgres.marts.apply import apply
 from sinks.postgres.marts.catalogue import MartView, mart_views
 from stream_apps.review_signals import REVIEW_SIGNALS, ReviewSignal
+from stream_apps.sales_by_hour import SALES_BY_HOUR, SalesByHour
+from stream_apps.seller_scores import SELLER_SCORES, SellerScore
 from tests.marts import own_warehouse, write
 
 pytestmark = pytest.mark.integration
 
 BOUGHT = 1_500_000_000_000_000  # 2017-07-14 02:40
 DAY = 86_400_000_000
+HOUR = 3_600_000_000
 
 
 def reads_an_app(view: MartView) -> bool:
@@ -38,6 +42,8 @@ def warehouse(stack: Stack) -> Iterator[Settings]:
             write(settings, contract, [])
         write(settings, CUSTOMERS, [Customer("c1", "u1", "01001", "sao paulo", "SP")])
         write(settings, ORDERS, [Order("o1", "c1", "delivered", BOUGHT, None, None, BOUGHT + DAY, BOUGHT + 9 * DAY)])
+        write(settings, SELLERS, [Seller("s1", "01001", "sao paulo", "SP")])
+        write(settings, GEOLOCATION, [Geolocation("01001", -23.5, -46.6, "sao paulo", "SP")])
         apply(settings)
         yield settings
 
@@ -101,7 +107,7 @@ def test_a_reviews_signals_stand_beside_the_persons_and_the_places_keys(warehous
             ReviewSignal(order_id="o2", review_creation_date=BOUGHT, **plain),
         ],
     )
-    first, second = sorted(rows(warehouse, "fact_review_signals"), key=lambda row: row["order_id"])
+    first, second = sorted(rows(warehouse, "review_signals"), key=lambda row: row["order_id"])
     keys = {"customer_unique_id": "u1", "zip_code_prefix": "01001", "purchase_date": date(2017, 7, 14)}
     assert first == {**plain, **known, **keys, "order_id": "o1", "created_date": date(2017, 7, 17)}
     assert second == {
@@ -110,3 +116,49 @@ def test_a_reviews_signals_stand_beside_the_persons_and_the_places_keys(warehous
         "order_id": "o2",
         "created_date": date(2017, 7, 14),
     }
+
+
+def test_an_hours_sales_have_their_day(warehouse: Settings) -> None:
+    counts = {"orders": 2, "items": 3}
+    sums = {"revenue": Decimal("30.10"), "freight": Decimal("4.00"), "average_ticket": Decimal("15.05")}
+    hour = BOUGHT // HOUR * HOUR
+    write(warehouse, SALES_BY_HOUR, [SalesByHour(hour, "SP", "art", 2, 3, *sums.values())])
+    assert rows(warehouse, "sales_by_hour") == [
+        {
+            "hour": datetime(2017, 7, 14, 2),
+            "purchase_date": date(2017, 7, 14),
+            "year_month": "2017-07",
+            "day_name": "Friday",
+            "is_weekend": False,
+            "hour_of_day": 2,
+            "customer_state": "SP",
+            "category": "art",
+            **counts,
+            **sums,
+        }
+    ]
+
+
+def test_a_sellers_scores_have_their_place_as_soon_as_it_is_known(warehouse: Settings) -> None:
+    scores: dict[str, Any] = {
+        "orders": 4,
+        "items": 5,
+        "revenue": Decimal("50.00"),
+        "freight": Decimal("5.00"),
+        "delivered_orders": 3,
+        "late_orders": 1,
+        "late_rate": Decimal("0.3333"),
+        "canceled_orders": 1,
+        "cancel_rate": Decimal("0.2500"),
+        "reviews": 0,
+        "review_mean": None,
+    }
+    write(
+        warehouse,
+        SELLER_SCORES,
+        [SellerScore("s1", "sao paulo", "SP", **scores), SellerScore("s2", None, None, **scores)],
+    )
+    known, unknown = sorted(rows(warehouse, "seller_scores"), key=lambda row: row["seller_id"])
+    place = {"zip_code_prefix": "01001", "city": "sao paulo", "state": "SP", "latitude": -23.5, "longitude": -46.6}
+    assert known == {"seller_id": "s1", **place, **scores}
+    assert unknown == {"seller_id": "s2", **dict.fromkeys(place), **scores}
