@@ -97,7 +97,8 @@ class Shell:
         raise AssertionError("unreachable")
 
     async def _take_all(self, stream: faust.StreamT[Any]) -> None:
-        deadly, self._queue = Deadly(self), stream.channel.queue
+        channel: Any = stream.channel
+        deadly, self._queue = Deadly(self), channel.queue
         async for event in stream.events():
             with deadly:
                 await self._take(event)

@@ -114,7 +114,8 @@ class Taker:
         if self._timed:
             source = source_name(contract.table, message.partition)
             self.reached[source] = max(self.reached.get(source, 0), change.committed_us)
-        self.told.took(change.committed_us)
+        if not all(route.forwarded for route in ways):  # else it is taken where it is folded
+            self.told.took(change.committed_us)
 
     def _take_forwarded(self, held: Held, message: Message) -> None:
         if message.key == _WATERMARKS_KEY:

@@ -20,6 +20,7 @@ from olist.telemetry import configure_logging, serve_metrics
 from olist.topics.admin import ensure_topic, ensure_topics
 from stream_apps.app import FaustApp
 from stream_apps.deploy.loading import file_of, load_app
+from stream_apps.deploy.staging import staged_app
 from stream_apps.faust.memory import Memory
 from stream_apps.faust.names import BY_KEY_CONFIG, STATE_CONFIG, names
 from stream_apps.faust.routes import tables_read
@@ -61,9 +62,12 @@ def shell(
 @click.argument("name")
 @click.option("--file", "path", type=click.Path(path_type=Path), help="The app's file; the default is ours.")
 @click.option("--generation", default="", help="Run beside the app's other workers, from the beginning of its topics.")
+@click.option("--staged", is_flag=True, help="Write to topics of the generation's own, beside the real ones.")
 @click.option("--instance", help="A name of its own for this process, so that a restart takes over at once.")
 @click.option("--status", type=click.Path(path_type=Path), help="A file to tell the worker's status in, each second.")
-def main(name: str, path: Path | None, generation: str, instance: str | None, status: Path | None) -> None:
+def main(
+    name: str, path: Path | None, generation: str, staged: bool, instance: str | None, status: Path | None
+) -> None:
     """Run one worker of a Faust app."""
     current = settings()
     configure_logging(current)
@@ -72,6 +76,9 @@ def main(name: str, path: Path | None, generation: str, instance: str | None, st
     app = load_app(source)
     if not isinstance(app, FaustApp):
         raise BadInput(f"{name} is not a Faust app", hint="`olist apps run` knows which engine runs it")
+    if staged:
+        app = staged_app(app, generation)
+        assert isinstance(app, FaustApp)
     code = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
     made = shell(current, app, code, generation=generation, instance=instance, status=status)
     worker = faust.Worker(
