@@ -149,10 +149,10 @@ EXTREMES += [{"sent_at": moment, "arrived_at": moment} for moment in MOMENTS]
 
 
 LIST_EXTREMES = [
-    (2**31 - 1, 2**63 - 1, Decimal("9999999999.99"), LAST_MICROS),
-    (-(2**31), -(2**63), Decimal("-9999999999.99"), FIRST_MICROS),
-    (0, 0, Decimal("0.00"), 1_506_941_793_000_001),
-    (1, None, None, None),
+    (2**31 - 1, 2**63 - 1, Decimal("9999999999.99"), 1.7976931348623157e308, LAST_MICROS),
+    (-(2**31), -(2**63), Decimal("-9999999999.99"), -5e-324, FIRST_MICROS),
+    (0, 0, Decimal("0.00"), 1e22, 1_506_941_793_000_001),
+    (1, None, None, None, None),
 ]
 
 
@@ -165,7 +165,7 @@ def test_numbers_and_moments_are_kept_exactly(bench: Bench, parcels: Contract) -
 
 def test_lists_are_kept_exactly(bench: Bench, parcels: Contract) -> None:
     full = [Item(f"sku{n}", n, 2**53 + n, Decimal(n).scaleb(-2), n / 3, n - 1, text) for n, text in enumerate(TEXTS)]
-    ends = [Item("", leg, serial, price, 5e-324, moment) for leg, serial, price, moment in LIST_EXTREMES]
+    ends = [Item("", *numbers) for numbers in LIST_EXTREMES]
     lists: list[list[Item]] = [[], full, ends, full[::-1], full[:1], [Item("bare", 0)], [Item("twice", 1)] * 2]
     rows = [parcel(f"p{n}", items=items, returned=items or None) for n, items in enumerate(lists)]
     records = upserts(parcels, [*rows, parcel("none", returned=[])])
