@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,8 @@ from olist.stack.flink_env import flink_environment
 from olist.stack.install import Installer
 from olist.stack.java import java_home
 from stream_apps.app import FlinkApp
-from stream_apps.flink.ddl import insert, names, statements
+from stream_apps.flink.ddl import insert, names, statements, topic_table
+from stream_apps.flink.forgetting import Remembered, forgetting
 
 DRIVER = Path(__file__).with_name("driver.py")
 COMPILE_WITHIN_S = 180.0
@@ -41,12 +43,18 @@ class Job(msgspec.Struct, frozen=True):
     options: dict[str, str]
     statements: list[str]
     insert: str
+    remembered: dict[str, Remembered]  # by the names of Flink's tables
 
 
 def job_of(settings: Settings, app: FlinkApp, generation: str = "") -> Job:
     """An app as a job; pure. `generation` sets a rebuild apart: its group, its transactions, its name."""
     named = names(settings, app, generation)
-    return Job(named.id, dict(OPTIONS), statements(settings, app, generation), insert(settings, app))
+    remembered = {
+        topic_table(contract): Remembered(app.state_ttl[contract.table] // timedelta(milliseconds=1), contract.key)
+        for contract in app.reads
+        if contract.table in app.state_ttl
+    }
+    return Job(named.id, dict(OPTIONS), statements(settings, app, generation), insert(settings, app), remembered)
 
 
 def encode(job: Job) -> bytes:
@@ -56,6 +64,8 @@ def encode(job: Job) -> bytes:
 
 def compile_plan(settings: Settings, job: Path, plan: Path) -> None:
     """Write the plan of a job file, in a process of PyFlink's own environment; takes 5-15 s, and no cluster.
+
+    The states of what the job remembers for a time have that time in the plan.
 
     Raises:
         BadInput: Flink refuses the statements; its last words say why.
@@ -77,6 +87,8 @@ def compile_plan(settings: Settings, job: Path, plan: Path) -> None:
         raise StackError(f"{job}: no plan within {COMPILE_WITHIN_S:g} s") from error
     if done.returncode:
         raise BadInput(f"{job}: Flink refuses it\n{last_words(done.stderr)}", hint="mend the app's SELECT")
+    remembered = msgspec.json.decode(job.read_bytes(), type=Job).remembered
+    plan.write_bytes(forgetting(plan.read_bytes(), remembered))
 
 
 def last_words(output: str) -> str:
