@@ -16,6 +16,7 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.errors import IllegalStateError
 from faust.types import TP, EventT
 
 from olist.errors import Fenced, OlistError
@@ -211,7 +212,10 @@ class Shell:
         idle = self._told_events == events and (self._queue is None or self._queue.empty())  # all fetched is taken
         behind = 0
         for tp in consumer.assignment():
-            end, position = consumer.highwater(tp), await consumer.position(tp)
+            try:
+                end, position = consumer.highwater(tp), await consumer.position(tp)
+            except (AssertionError, IllegalStateError):  # aiokafka has lost it in a rebalance that is under way
+                return None
             if end is None or position is None:
                 return None
             behind += max(0, end - (position if idle else self._done.get(tp, position)))
