@@ -82,7 +82,12 @@ def run(bench: Bench, contract: Contract, records: list[Taken], cuts: list[tuple
     table.close()
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(history=histories, cuts=cuts)
 def test_the_target_holds_the_latest_row_of_each_key(
     bench: Bench, history: list[Step], cuts: list[tuple[int, bool]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from olist.batches import OFFSET, Batch, decode_batch, frame_schema
@@ -22,6 +22,7 @@ from tests.laws.parcels import PARCELS, Item, parcel, topic_of, upserts
 from tests.laws.readers import plain
 from tests.records import FakeRecord, record_of
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # rows of rows take long to draw
 TOPIC = topic_of(PARCELS)
 LISTS = [column for column in PARCELS.columns if column.name in ("items", "returned")]
 ITEM: dict[str, Any] = {"sku": "s", "pieces": 1, "price": "1.10", "packed_at": 5}
@@ -61,7 +62,7 @@ def as_dicts(rows: list[Item] | None) -> list[dict[str, Any]] | None:
     return None if rows is None else [{name: getattr(row, name) for name in Item.__struct_fields__} for row in rows]
 
 
-@settings(deadline=None)
+@unhurried
 @given(parcels)
 def test_a_batch_holds_every_value_of_a_list_exactly(drawn: Drawn) -> None:
     batch = of(drawn)
@@ -70,7 +71,7 @@ def test_a_batch_holds_every_value_of_a_list_exactly(drawn: Drawn) -> None:
     assert [(row["items"], row["returned"]) for row in rows] == [(as_dicts(a), as_dicts(b)) for a, b in drawn]
 
 
-@settings(deadline=None)
+@unhurried
 @given(parcels)
 def test_lists_come_back_from_json_to_the_same_digest(drawn: Drawn) -> None:
     """As the warehouse's text and as the search index's arrays: what the check reads from either."""
@@ -146,7 +147,7 @@ maybe_bad = st.lists(
 )
 
 
-@settings(deadline=None)
+@unhurried
 @given(st.lists(st.tuples(maybe_bad, st.none() | maybe_bad), max_size=6))
 def test_a_batch_and_one_by_one_agree_on_which_lists_are_good(drawn: list[tuple[Any, Any]]) -> None:
     records = [record(i, items=held, returned=returned) for i, (held, returned) in enumerate(drawn)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from olist.batches import frame_schema
@@ -15,11 +15,12 @@ from tests.laws.parcels import PARCELS
 
 SCHEMA = {column.name: frame_schema(PARCELS)[column.name] for column in PARCELS.columns}
 Rows = list[dict[str, Any]]
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # rows of rows take long to draw
 
 
 def values(column: Column) -> st.SearchStrategy[Any]:
     if isinstance(column.type, ListOf):
-        rows = st.lists(st.fixed_dictionaries({one.name: values(one) for one in column.type.columns}), max_size=3)
+        rows = st.lists(st.fixed_dictionaries({one.name: values(one) for one in column.type.columns}), max_size=2)
         return st.none() | rows if column.nullable else rows
     kinds: dict[type, st.SearchStrategy[Any]] = {
         Text: st.text(max_size=8),
@@ -39,12 +40,14 @@ def frame(some: Rows, contract: Contract = PARCELS) -> pl.DataFrame:
     return pl.DataFrame(some, schema=SCHEMA, orient="row").select(column.name for column in contract.columns)
 
 
+@unhurried
 @given(rows, st.randoms())
 def test_the_order_of_rows_does_not_matter(some: Rows, random: Any) -> None:
     shuffled = random.sample(some, len(some))
     assert digest(PARCELS, frame(shuffled)) == digest(PARCELS, frame(some))
 
 
+@unhurried
 @given(rows.filter(len), st.data())
 def test_any_single_cell_that_changes_changes_the_digest(some: Rows, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(some) - 1))
@@ -55,6 +58,7 @@ def test_any_single_cell_that_changes_changes_the_digest(some: Rows, data: st.Da
     assert digest(PARCELS, frame(changed)).whole != digest(PARCELS, frame(some)).whole
 
 
+@unhurried
 @given(rows.filter(len), st.data())
 def test_a_row_that_is_there_twice_or_not_at_all_changes_the_digest(some: Rows, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(some) - 1))
@@ -65,6 +69,7 @@ def test_a_row_that_is_there_twice_or_not_at_all_changes_the_digest(some: Rows, 
     assert digest(PARCELS, frame([*some, some[at], some[at]])).whole.digest != whole.digest
 
 
+@unhurried
 @given(rows)
 def test_the_days_add_up_to_the_whole(some: Rows) -> None:
     found = digest(PARCELS, frame(some))
