@@ -27,6 +27,9 @@ FRESHNESS_SECONDS = Gauge(
 RETRIES = Counter("olist_sink_retries", "batches written again after server trouble", ["sink", "table"])
 APP_EVENTS = Counter("olist_app_events", "changes that an app has taken", ["app"])
 APP_ROWS = Counter("olist_app_rows", "rows that an app has written or deleted", ["app"])
+APP_STANDING = Gauge(
+    "olist_app_rows_standing", "rows that stand now, of an app that counts them by kind (`count_by`)", ["app", "kind"]
+)
 APP_CPU = Counter("olist_app_cpu_seconds", "CPU time of an app's worker, all threads", ["app"])
 APP_DEAD_LETTERS = Counter("olist_app_dead_letters", "records an app wrote to the dead letters", ["app", "stage"])
 APP_LAG = Gauge("olist_app_lag", "records that an app's worker is behind the ends of its partitions", ["app"])

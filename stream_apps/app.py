@@ -104,6 +104,7 @@ class FaustApp(Generic[S]):
         forget_after: for how long after its last change, in event time, a state is remembered; None: for ever. The
             rows of a forgotten state stay; a change that comes later begins with `state()`.
         of_refused: rows about a record that cannot be decoded.
+        count_by: columns of the outputs' keys; the rows that stand are counted by their values in the metrics.
     """
 
     name: str
@@ -115,6 +116,7 @@ class FaustApp(Generic[S]):
     due: Callable[[S, int], int | None] = no_timer
     forget_after: Callable[[S], timedelta | None] = never_forgotten
     of_refused: Callable[[BadRecord], Iterable[Out]] = no_rows
+    count_by: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[Contract, ...]:

@@ -375,4 +375,5 @@ APP = FaustApp(
     due=due,
     forget_after=forget_after,
     of_refused=of_refused,
+    count_by=("table_name", "check_name"),
 )

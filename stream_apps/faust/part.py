@@ -6,8 +6,8 @@ output topics are those of `app.rows` for every key's state and `Entry.clock_us`
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -53,6 +53,7 @@ class Part:
     clock_us: int = 0
     entries: dict[Key, Entry[Any]] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
+    standing: Counter[str] = field(default_factory=Counter)  # rows by kind: what the app's `count_by` says
     at_hand: Key | None = None  # the key being worked on: an error in the app's code is of this one
     _idle: deque[tuple[float, Key, int]] = field(default_factory=deque)  # wall time, key, version: forgettable then
 
@@ -91,6 +92,8 @@ class Part:
         """Set timers for entries that were read back, and derive anew the rows of those whose time had come."""
         for key, entry in self.entries.items():
             self._watch(key, entry, at_s)
+            if self.app.count_by:
+                self.standing.update(self._kinds(self._rows(key, entry)))
         yield from self.tick(self.clock_us, at_s)
 
     def all_rows(self) -> Iterator[Step]:
@@ -103,6 +106,9 @@ class Part:
         entry.clock_us = self.clock_us
         after = self._rows(key, entry)
         puts = [put for at, put in after.items() if at not in before or before[at].row != put.row]
+        if self.app.count_by:
+            self.standing.update(self._kinds(after.keys() - before.keys()))
+            self.standing.subtract(self._kinds(before.keys() - after.keys()))
         if entry.gone or before.keys() - after.keys():
             puts += [Put(put.contract, put.key, None) for at, put in before.items() if at not in after]
             entry.gone = _gone(entry.gone, before, after, at_s)
@@ -122,6 +128,13 @@ class Part:
             values = codec(contract).key_of(row)
             rows[contract.table, values] = Put(contract, values, row)
         return rows
+
+    def _kinds(self, rows: Iterable[tuple[str, tuple[Any, ...]]]) -> Iterator[str]:
+        """What the rows, by table and key, are counted as."""
+        columns = {contract.table: contract.key for contract in self.app.writes}
+        for table, key in rows:
+            named = dict(zip(columns[table], key, strict=True))
+            yield "/".join(str(named[name]) for name in self.app.count_by if name in named)
 
     def _watch(self, key: Key, entry: Entry[Any], at_s: float, *, no_rows: bool | None = None) -> None:
         """Set the key's timer; queue it for forgetting if it may be."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -16,7 +17,6 @@ from typing import Any
 
 import faust
 import structlog
-from aiokafka.errors import IllegalStateError
 from faust.types import TP, EventT
 
 from olist.errors import Fenced, OlistError
@@ -203,6 +203,7 @@ class Shell:
         status.phase = "running" if self._coming.keys() == self.held.keys() and self._coming else "recovering"
         status.clock_us = min((held.clock.now_us for held in self.held.values()), default=None)
         status.lag = await self._lag()
+        self.taker.told.stand(sum((held.part.standing for held in self.held.values()), Counter()))
         self.taker.told.publish()
 
     async def _lag(self) -> int | None:
@@ -214,7 +215,7 @@ class Shell:
         for tp in consumer.assignment():
             try:
                 end, position = consumer.highwater(tp), await consumer.position(tp)
-            except (AssertionError, IllegalStateError):  # aiokafka has lost it in a rebalance that is under way
+            except (RuntimeError, AssertionError):  # its thread has stopped, or a rebalance is taking it away
                 return None
             if end is None or position is None:
                 return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from olist.errors import BadRecord
-from olist.telemetry import APP_CPU, APP_DEAD_LETTERS, APP_EVENTS, APP_FRESHNESS, APP_LAG, APP_ROWS
+from olist.telemetry import APP_CPU, APP_DEAD_LETTERS, APP_EVENTS, APP_FRESHNESS, APP_LAG, APP_ROWS, APP_STANDING
 
 Phase = Literal["starting", "recovering", "running", "stopping", "failed"]
 
@@ -48,6 +49,7 @@ class Told:
     def __post_init__(self) -> None:
         self._events, self._rows = APP_EVENTS.labels(self.app), APP_ROWS.labels(self.app)
         self._told_events = self._told_rows = 0
+        self._kinds: set[str] = set()
 
     def took(self, committed_us: int) -> None:
         """A change."""
@@ -58,6 +60,14 @@ class Told:
     def wrote(self, rows: int) -> None:
         """Rows."""
         self.status.rows += rows
+
+    def stand(self, rows: Mapping[str, int]) -> None:
+        """Rows that stand by kind; a kind that is not named has none left."""
+        for kind in self._kinds - rows.keys():
+            APP_STANDING.labels(self.app, kind).set(0)
+        for kind, number in rows.items():
+            APP_STANDING.labels(self.app, kind).set(number)
+        self._kinds |= rows.keys()
 
     def refused(self, error: BadRecord) -> None:
         """A record that went to the dead letters."""

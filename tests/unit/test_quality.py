@@ -355,3 +355,16 @@ def test_looking_in_between_changes_nothing_in_the_end(drawn: Any, looks: int) -
         (r.check_name, r.table_name, r.opened_at) for r in folded.of(VIOLATIONS).values() if isinstance(r, Violation)
     }
     assert rows == opened(changes)
+
+
+def test_open_violations_are_counted_by_table_and_check_until_they_close() -> None:
+    sound = shop()
+    cheap = [changed(ORDER_ITEMS, but(ITEM, order_item_id=n, price=Decimal(0)), when=at(n)) for n in (1, 2)]
+    folded = Folded(APP).take([*sound, *cheap])
+    assert +folded.part.standing == {"order_items/price_not_positive": 2, "order_items/created_twice": 1}
+    folded.take([gone(ORDER_ITEMS, ITEM)])
+    assert +folded.part.standing == {"order_items/price_not_positive": 1}
+    again = Folded(APP)
+    again.part.entries.update(folded.part.entries)
+    list(again.part.recovered(0.0))
+    assert again.part.standing == +folded.part.standing
