@@ -45,17 +45,19 @@ def value_of(contract: Contract, prefix: str) -> str:
 
 def template(contract: Contract, prefix: str) -> str:
     """An envelope with marks."""
+    *names, schema = prefix.split(".")
+    name = ".".join(names) or schema
     source = Source(
         version=CONNECTOR_VERSION,
         connector=CONNECTOR,
-        name=prefix,
+        name=name,
         ts_ms=_MS,
         snapshot="false",
-        db="",
+        db=name,
         sequence=None,
         ts_us=_US,
         ts_ns=_NS,
-        schema="",
+        schema=schema,
         table=contract.table,
         txId=None,
         lsn=None,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from olist.settings import Settings
 from olist.tables import TABLES
 from sinks.opensearch.mapping import index_name, template
 from sinks.postgres.ddl import create_table
+from stream_apps.app import FlinkApp
+from stream_apps.catalogue import apps
+from stream_apps.flink.ddl import insert, statements
 
 FOLDER = Path(__file__).parent
 RENEW = "python -m tests.golden"
@@ -25,9 +30,16 @@ def opensearch() -> str:
     return json.dumps(templates, indent=2, ensure_ascii=False) + "\n"
 
 
+def flink(app: FlinkApp) -> str:
+    """The statements of one app."""
+    settings = Settings(kafka="127.0.0.1:9092", topic_prefix="olist.public")
+    return ";\n\n".join([*statements(settings, app), insert(settings, app)]) + ";\n"
+
+
 DERIVED: dict[str, Callable[[], str]] = {
     "postgres.sql": postgres,
     "opensearch.json": opensearch,
+    **{f"{name}.flink.sql": partial(flink, app) for name, app in apps().items() if isinstance(app, FlinkApp)},
 }
 
 

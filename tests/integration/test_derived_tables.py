@@ -1,0 +1,223 @@
+"""The Flink apps on a real cluster: their topics hold what Polars makes of the whole tables, whatever happened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import polars as pl
+import pytest
+from msgspec.structs import replace
+
+from olist.changes import codec
+from olist.contracts import Contract
+from olist.settings import Settings
+from olist.source import Dataset, iter_rows, load
+from olist.stack.local import Stack
+from olist.tables import (
+    CATEGORY_TRANSLATIONS,
+    CUSTOMERS,
+    ORDER_ITEMS,
+    ORDER_PAYMENTS,
+    ORDER_REVIEWS,
+    ORDERS,
+    PRODUCTS,
+    SELLERS,
+    TABLES,
+)
+from olist.topics.reading import Consumed
+from producers.generation.dataset import generate
+from producers.murmur2 import partitions_of
+from stream_apps import order_documents, sales_by_hour, seller_scores
+from tests.flink_apps import RunningApps, expect
+from tests.live_tables import LiveTables
+from tests.oracles.order_documents import documents
+from tests.oracles.sales_by_hour import sales
+from tests.oracles.seller_scores import scores
+from tests.replayed import records as replayed_records
+from tests.shops import records
+from tests.written import Writer
+
+pytestmark = pytest.mark.integration
+
+REAL_DATA = Path(__file__).parents[3] / "shared" / "olist" / "brazilian-ecommerce.zip"
+GENERATED_ORDERS = 3000
+FEW_ORDERS = 300
+APPS = (order_documents.APP, sales_by_hour.APP, seller_scores.APP)
+Oracle = Callable[[Mapping[str, pl.DataFrame]], pl.DataFrame]
+ORACLES: dict[str, Oracle] = {"order_documents": documents, "sales_by_hour": sales, "seller_scores": scores}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The real orders where they are at hand, else generated ones."""
+    if REAL_DATA.exists():
+        return load(REAL_DATA)
+    folder = tmp_path_factory.mktemp("derived") / "data"
+    generate(folder, GENERATED_ORDERS, 1, lambda _done: None)
+    return load(folder)
+
+
+@pytest.fixture
+def shop(flink_stack: Stack, request: pytest.FixtureRequest) -> Settings:
+    """Topics of the test's own."""
+    return flink_stack.settings.model_copy(update={"topic_prefix": f"derived{request.node.name[:9]}.shop"})
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled plans of all tests."""
+    return tmp_path_factory.mktemp("plans")
+
+
+@pytest.fixture
+def running(shop: Settings, tmp_path: Path, plans: Path) -> Iterator[RunningApps]:
+    """All three apps, not yet started."""
+    apps = RunningApps(shop, tmp_path, plans, APPS)
+    yield apps
+    apps.end()
+
+
+def expect_all(settings: Settings, tables: Mapping[str, pl.DataFrame]) -> None:
+    for app in APPS:
+        expect(settings, app.writes, ORACLES[app.name](tables))
+
+
+@pytest.mark.timeout(900)
+def test_a_replay_ends_in_what_a_batch_makes_of_the_files(
+    running: RunningApps, shop: Settings, dataset: Dataset
+) -> None:
+    running.start()
+    replay(shop, dataset)
+    running.caught_up()
+    expect_all(shop, dataset.frames)
+    for app in APPS:
+        found = records(shop, app.writes)
+        expect_wire(shop, app.writes, found)
+
+
+def replay(settings: Settings, dataset: Dataset) -> None:
+    """Every change in the order of event time, all topics growing side by side."""
+    writer, changes = Writer(settings), replayed_records(dataset)
+    while block := list(islice(changes, 20_000)):
+        for table, contract in TABLES.items():
+            if here := [(key, value) for name, key, value in block if name == table]:
+                writer.raw(contract, here)
+
+
+def expect_wire(settings: Settings, contract: Contract, found: list[Consumed]) -> None:
+    """Keys, partitions, money and times are as the rest of the platform writes them."""
+    keys = [bytes(record.key() or b"") for record in found]
+    assert keys == [codec(contract).encode_key(codec(contract).decode_key(key)) for key in keys]
+    placed = partitions_of(pl.Series([key.decode() for key in keys]), settings.partitions)
+    assert [record.partition() for record in found] == placed.tolist()
+    value = next(value for record in found if (value := record.value()) is not None).decode()
+    money = [column.name for column in contract.columns if str(column.type).startswith("Money")]
+    assert money
+    for name in money:
+        assert re.search(rf'"{name}":("-?\d+\.\d\d+"|null)', value), value
+    assert re.search(r'"ts_ms":\d{13},.*"ts_us":\d{16},"ts_ns":\d{19}', value), value
+
+
+def few(dataset: Dataset) -> dict[str, pl.DataFrame]:
+    """The tables cut down to some orders and all that belongs to them."""
+    tables = dict(dataset.frames)
+    chosen = tables[ORDERS.table].sample(FEW_ORDERS, seed=5)
+    tables[ORDERS.table] = chosen
+    for contract in (ORDER_ITEMS, ORDER_PAYMENTS, ORDER_REVIEWS):
+        tables[contract.table] = tables[contract.table].join(chosen, on=ORDERS.key, how="semi")
+    tables[CUSTOMERS.table] = tables[CUSTOMERS.table].join(chosen, on=CUSTOMERS.key, how="semi")
+    for contract in (PRODUCTS, SELLERS):
+        tables[contract.table] = tables[contract.table].join(tables[ORDER_ITEMS.table], on=contract.key, how="semi")
+    return tables
+
+
+@pytest.mark.timeout(900)
+def test_late_doubled_changed_and_deleted_parts_and_a_restart_and_a_kill_leave_no_trace(
+    running: RunningApps, shop: Settings, dataset: Dataset, flink_stack: Stack
+) -> None:
+    running.start(parallelism={"order_documents": 2})
+    live, source = LiveTables(shop, copies=2), few(dataset)
+
+    # Children first, each record twice; then everything once more.
+    for contract in reversed(TABLES.values()):
+        rows = list(iter_rows(contract, source[contract.table]))
+        Random(3).shuffle(rows)
+        live.put(contract, rows)
+    expect_all(shop, live.frames())
+    for table, contract in TABLES.items():
+        live.put(contract, live.rows[table].values())
+    expect_all(shop, live.frames())
+
+    live.copies = 1
+    change_parts(live)
+    expect_all(shop, live.frames())
+    delete_parts(live)
+    expect_all(shop, live.frames())
+
+    savepoints = running.stop()
+    reprice(live, "10.10")
+    running.start(resume=savepoints)
+    expect_all(shop, live.frames())
+
+    before = len(records(shop, order_documents.ORDER_DOCUMENTS))
+    flink_stack.kill("taskmanager")
+    reprice(live, "20.20")
+    flink_stack.start("taskmanager")
+    expect_all(shop, live.frames())
+    expect_none_repeated(records(shop, order_documents.ORDER_DOCUMENTS), before)
+
+
+def change_parts(live: LiveTables) -> None:
+    """Every kind of part changes what is derived from it; rows also move from one parent to another."""
+    orders = sorted(live.rows[ORDERS.table])
+    first = orders[0][0]
+    other = next(row for row in live.rows[ORDERS.table].values() if row.order_id != first)  # type: ignore[attr-defined]
+    assert live.change(ORDERS, lambda row: row.order_id == first, customer_id=other.customer_id)  # type: ignore[attr-defined]
+    assert live.change(ORDERS, lambda row: row.order_id in {key[0] for key in orders[1:20]}, order_status="canceled")
+    assert live.change(
+        ORDERS, lambda row: row.order_id in {key[0] for key in orders[20:30]}, order_status="unavailable"
+    )
+    assert live.change(CUSTOMERS, lambda row: row.customer_state == "SP", customer_state="RJ")
+    products = sorted(live.rows[PRODUCTS.table])
+    assert live.change(PRODUCTS, lambda row: row.product_id == products[0][0], product_category_name=None)
+    assert live.change(PRODUCTS, lambda row: row.product_id == products[1][0], product_category_name="pc_gamer")
+    assert live.change(
+        CATEGORY_TRANSLATIONS, lambda row: row.product_category_name.startswith("c"), product_category_name_english="é"
+    )
+    sellers = sorted(live.rows[SELLERS.table])
+    assert live.change(SELLERS, lambda row: row.seller_id == sellers[0][0], seller_city='são "joão" d\'oeste\\')
+    assert live.change(ORDER_ITEMS, lambda row: row.seller_id == sellers[1][0], seller_id=sellers[0][0])
+    assert live.change(ORDER_ITEMS, lambda row: row.order_item_id == 2, price=Decimal("0.05"))
+    assert live.change(ORDER_PAYMENTS, lambda row: row.payment_type == "boleto", payment_value=Decimal("7.00"))
+    assert live.change(ORDER_REVIEWS, lambda row: row.review_score == 1, review_score=5, review_comment_title=None)
+    line = next(iter(live.rows[ORDER_ITEMS.table].values()))
+    live.put(ORDER_ITEMS, [replace(line, order_item_id=number) for number in (12, 100, 3)])
+
+
+def delete_parts(live: LiveTables) -> None:
+    """Some of every table, orders with and without their parts."""
+    chance = Random(9)
+    for contract in TABLES.values():
+        assert live.delete(contract, lambda _row: chance.random() < 0.1)
+        live.delete(contract, lambda _row: chance.random() < 0.05, lone_tombstones=True)
+
+
+def reprice(live: LiveTables, price: str) -> None:
+    """Every item changes, so every order with items has something new to say."""
+    assert live.change(ORDER_ITEMS, lambda _row: True, price=Decimal(price))
+
+
+def expect_none_repeated(found: list[Consumed], before: int) -> None:
+    """No value of a key is there twice among the records written since: each change was written once."""
+    newest: dict[bytes | None, list[bytes | None]] = {}
+    assert len(found) > before
+    for record in found:
+        newest.setdefault(record.key(), []).append(record.value())
+    for key, values in newest.items():
+        said = [value for value in values if value is not None and b'"price":"20.20"' in value]
+        assert len(said) == len(set(said)), key
