@@ -269,12 +269,20 @@ def scale(name: str, parallelism: int, within_s: float) -> None:
 @name_argument
 @click.option("--plan", "only_plan", is_flag=True, help="Only say what differs, and what becomes of the state.")
 @click.option("--rebuild", is_flag=True, help="Build the state anew beside the old version, then take its place.")
+@click.option("--anyway", is_flag=True, help="Try it although the plan says that the state is refused.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @file_option
 @within_option
 @output_option
 def upgrade(
-    name: str, only_plan: bool, rebuild: bool, yes: bool, path: Path | None, within_s: float, output: str
+    name: str,
+    only_plan: bool,
+    rebuild: bool,
+    anyway: bool,
+    yes: bool,
+    path: Path | None,
+    within_s: float,
+    output: str,
 ) -> None:
     """Go to the file as it is now. If the new version does not become healthy, the old one goes on from its savepoint.
 
@@ -287,7 +295,7 @@ def upgrade(
     \b
     restored                           the new version goes on where the old one stopped
     restored, old rows not rewritten   the same; rows change their form only when their inputs change again
-    state refused                      only --rebuild can do it
+    state refused                      only --rebuild can do it; nothing is stopped
     """
     code = path or file_of(name)
     with _operations(name, within_s) as operations:
@@ -295,8 +303,11 @@ def upgrade(
         _show_plan(name, plan.difference, plan.verdict.road, plan.verdict.why, output if only_plan else "table")
         if only_plan or not (plan.difference or rebuild):
             return
-        if not (plan.verdict.carries or rebuild or operations.engine.refuses_by_itself):
-            raise BadInput(f"{name}: {plan.verdict.why}", hint=f"olist apps upgrade {name} --rebuild")
+        if not (plan.verdict.carries or rebuild or anyway):
+            raise BadInput(
+                f"{name}: state refused, nothing was stopped: {plan.verdict.why}",
+                hint=f"olist apps upgrade {name} --rebuild",
+            )
         if not yes:
             click.confirm("upgrade?", abort=True, err=True)
         outcome = operations.upgrade(code, rebuild=rebuild)

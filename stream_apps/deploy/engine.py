@@ -77,12 +77,10 @@ class Place:
 class Engine(Protocol):
     """Runs versions. Errors are `ServerTrouble` while a server is away, `StackError` when a start was refused."""
 
-    @property
-    def refuses_by_itself(self) -> bool:
-        """Does a start from a state that does not fit fail, rather than go on with something else?"""
-
-    def render(self, app: App, place: Place) -> None:
+    def render(self, app: App, place: Place, *, after: Place | None) -> None:
         """Write the files that describe the version to its engine into its folder.
+
+        `after` is the version whose state it is to take over; None where it begins a generation.
 
         Raises:
             BadInput: the engine cannot run such an app.

@@ -45,8 +45,6 @@ SHOWN_LINES = 15
 class FaustEngine:
     """Of one home."""
 
-    refuses_by_itself = False
-
     def __init__(self, settings: Settings) -> None:
         home = settings.home.resolve()
         self.settings = settings
@@ -54,7 +52,7 @@ class FaustEngine:
         self.of_workers = settings.model_copy(update={"home": home, "metrics_port": None})
         self.home = Home(home)
 
-    def render(self, app: App, place: Place) -> None:
+    def render(self, app: App, place: Place, *, after: Place | None) -> None:  # noqa: ARG002 - as the protocol has it
         """A description of inputs, outputs and state: the worker runs the file itself."""
         assert isinstance(app, FaustApp)
         (place.folder / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(described(app))) + b"\n")

@@ -26,7 +26,7 @@ from stream_apps.deploy.record import Standing
 from stream_apps.deploy.staging import generation_name, staged_app
 from stream_apps.flink.ddl import Names, names
 from stream_apps.flink.job import Job, compile_plan, encode, job_of
-from stream_apps.flink.plan import carries
+from stream_apps.flink.plan import carries, continued
 from stream_apps.flink.rest import Flink
 from stream_apps.flink.submit import look, submit
 
@@ -38,15 +38,16 @@ WITHIN_S = 120.0
 class FlinkEngine:
     """Of one home. The cluster may be elsewhere, if it sees this home's files at the same paths."""
 
-    refuses_by_itself = True
-
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.home = Home(settings.home.resolve())
         self.flink = Flink(settings.flink_url)
 
-    def render(self, app: App, place: Place) -> None:
-        """The job file, its plan, and its statements as people read them."""
+    def render(self, app: App, place: Place, *, after: Place | None) -> None:
+        """The job file, its plan, and its statements as people read them.
+
+        A plan that is to take over a state calls its operators as the former plan does.
+        """
         assert isinstance(app, FlinkApp)
         generation = generation_name(place.generation)
         job, staged = job_of(self.settings, app, generation), staged_app(app, generation)
@@ -54,7 +55,10 @@ class FlinkEngine:
         (place.folder / JOB).write_bytes(encode(job))
         (place.folder / TEXT).write_text(text_of(job), "utf-8")
         (place.folder / STAGED_JOB).write_bytes(encode(job_of(self.settings, staged, generation)))
-        compile_plan(self.settings, place.folder / JOB, place.folder / PLAN)
+        plan = place.folder / PLAN
+        compile_plan(self.settings, place.folder / JOB, plan)
+        if after is not None:
+            plan.write_bytes(continued((after.folder / PLAN).read_bytes(), plan.read_bytes()))
 
     def start(self, place: Place, standing: Standing, *, resume: str) -> Standing:
         """Submit the version's plan, unless its job runs; any other job of this generation is an orphan and ends."""

@@ -160,8 +160,8 @@ class Operations:
         """What an upgrade to a file would do. Changes nothing."""
         record = self.record()
         draft = placed(self.deployment, DRAFT, record.version.generation, record.parallelism)
-        make(self.engine, draft, code, time.time())
         old = place(self.deployment, record, record.current)
+        make(self.engine, draft, code, time.time(), after=old)
         try:
             return Plan(difference(old, draft), self.engine.carries(old, draft))
         finally:
@@ -181,9 +181,10 @@ class Operations:
         ensure_all_topics(self.settings, app)
         if rebuild:
             ensure_all_topics(self.settings, staged_app(app, generation_name(generation)))
+        old = place(self.deployment, record, record.current)
         where = placed(self.deployment, record.next_number(), generation, record.parallelism)
-        self._add(record, make(self.engine, where, code, time.time()))
-        kept_rows(place(self.deployment, record, record.current)).unlink(missing_ok=True)
+        self._add(record, make(self.engine, where, code, time.time(), after=None if rebuild else old))
+        kept_rows(old).unlink(missing_ok=True)
         outcome = self._change(where.number).go(
             BESIDE if rebuild else TAKE_OVER, "start beside" if rebuild else "save old"
         )

@@ -28,8 +28,10 @@ def placed(deployment: Deployment, number: int, generation: int, parallelism: in
     return Place(deployment.name, deployment.version(number), deployment.state, number, generation, parallelism)
 
 
-def make(engine: Engine, where: Place, code: Path, now: float) -> Version:
+def make(engine: Engine, where: Place, code: Path, now: float, *, after: Place | None = None) -> Version:
     """Copy the file, render it, and say what was made; a folder left by one that was never begun is replaced.
+
+    `after` is the version whose state it is to take over.
 
     Raises:
         BadInput: the file is no app.
@@ -37,7 +39,7 @@ def make(engine: Engine, where: Place, code: Path, now: float) -> Version:
     shutil.rmtree(where.folder, ignore_errors=True)
     where.folder.mkdir(parents=True)
     shutil.copyfile(code, where.code)
-    engine.render(load_app(where.code), where)
+    engine.render(load_app(where.code), where, after=after)
     return Version(number=where.number, generation=where.generation, digest=digest(code), made=now)
 
 
