@@ -82,6 +82,8 @@ def command(data: Path | None, via: str, core: bool, fresh: bool, keep: bool) ->
             said("the apps have read them all", started)
             _run(current, sinks, "check", "--wait", "300s", "--data", str(source))
         said("the targets hold exactly what the topics say", started)
+        _olist(current, "marts", "apply")
+        said("the warehouse's marts are there", started)
     finally:
         if not keep:
             _olist(current, "down")
@@ -165,6 +167,7 @@ def _say_what_next(keep: bool) -> None:
         "olist topics ls                 the topics; `olist topics tail orders -n 5` decodes changes\n"
         "olist sink status               how far each target stands behind its topic\n"
         "olist apps status               the stream apps: state, lag, freshness\n"
+        "olist marts list                the warehouse's views for BI tools\n"
         "olist check --explain           compare again; names the keys that differ\n"
         "olist down                      stop the servers; `--delete` empties them"
     )

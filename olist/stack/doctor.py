@@ -27,8 +27,9 @@ from olist.stack.servers.postgres import Postgres
 
 Level = Literal["OK", "WARN", "FAIL"]
 
-MEMORY_NEEDED = 2_500_000_000
-"""Resident bytes of all four servers with their default heaps under load, rounded up; docs/stack.md has the figures."""
+MEMORY_NEEDED = 4_000_000_000
+"""Resident bytes of the usual servers and Flink with their default heaps under load, rounded up; docs/stack.md has the
+figures."""
 HOME_NEEDED = 2_000_000_000
 FILES_NEEDED = 4096
 """Kafka holds three files open per segment and partition, OpenSearch some hundred per index."""
