@@ -7,12 +7,13 @@ state need hold open ones alone, and the lake's `quality_violations_changes` kee
 State: per living row the time of its create, for uniqueness, and its open violations; rows of a table that no other
 refers to are forgotten `FORGET_AFTER` their last change unless they break a rule. Per parent, for ever, that it was
 seen; per missing parent the children that wait for it, at most `MOST_WAITING` of a kind: further ones are not listed.
+A state takes about 1 kB of a worker's memory.
 Guarantee: effectively once. The rows are those of the tables' latest rows, whatever the order in which topics arrive.
 
 A row is judged at each of its changes. What it refers to or must have is judged `GRACE` of event time after it came;
 any change of the other row will do, since it is for the source's foreign keys to forbid the delete of a parent before
 its children. A key is created twice when a create with a later commit time comes while the row lives; one create that
-is delivered twice is no violation.
+is delivered twice is no violation. The metric `olist_app_rows_standing` counts what is open by table and check.
 """
 
 from __future__ import annotations

@@ -196,6 +196,19 @@ def test_a_child_without_a_parent_is_told_after_the_grace_and_no_more_when_it_co
     assert check not in {row.check_name for row in folded.of(VIOLATIONS).values() if isinstance(row, Violation)}
 
 
+@pytest.mark.parametrize("table", [ORDER_ITEMS, ORDERS])
+def test_what_comes_when_the_clock_is_late_has_its_grace_too(table: Contract) -> None:
+    row = {ORDER_ITEMS.table: ITEM, ORDERS.table: ORDER}[table.table]
+    folded = Folded(APP).tick(at(5) + HOUR - 1).take([changed(table, row, when=at(5))])
+    assert not folded.of(VIOLATIONS)
+    assert folded.tick(at(5) + HOUR).of(VIOLATIONS)
+
+
+def test_a_child_that_changes_while_it_waits_waits_no_longer_for_it() -> None:
+    changes = [changed(SELLERS, SELLER, when=at(5)), changed(SELLERS, but(SELLER, seller_city="rio"), "u", at(6))]
+    assert opened(changes) == {("seller_without_place", "sellers", at(5) + HOUR)}
+
+
 def test_a_reference_that_is_null_refers_to_nothing() -> None:
     changes = [changed(PRODUCTS, but(PRODUCT, product_category_name=None))]
     assert {check for check, _table, _since in opened(changes)} == {"no_category"}
@@ -218,6 +231,12 @@ def test_the_row_key_of_a_reference_says_what_is_missing() -> None:
     keys = {(key[0], key[2]) for key in folded.of(VIOLATIONS)}
     assert ("item_without_product", '{"order_id":"o0","order_item_id":1,"product_id":"p0"}') in keys
     assert ("item_without_order", '{"order_id":"o0","order_item_id":1}') in keys
+
+
+def test_the_row_key_of_a_rule_is_the_rows_key_on_its_topic() -> None:
+    free = but(ITEM, price=Decimal(0))
+    (key,) = Folded(APP).take([changed(ORDER_ITEMS, free)]).of(VIOLATIONS)
+    assert key[2] == codec(ORDER_ITEMS).encode_key(("o0", 1)).decode()
 
 
 def test_no_more_children_wait_for_a_parent_than_the_state_may_hold() -> None:
