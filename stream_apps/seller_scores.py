@@ -2,8 +2,8 @@
 
 Reads: orders, order_items, order_reviews, sellers.
 Writes: `seller_scores`, one row per seller that has an item in an order.
-State: the parts of each order for two years after they last changed; one row of sums per seller, and the sellers, for
-    ever. A part that changes later than that is counted as a new one.
+State: the parts of each order for two years after they last changed; one row of sums per seller and month of
+    purchase, and the sellers, for ever. A part that changes later than that changes nothing here.
 Guarantee: exactly once into the topic. After any update, delete or late arrival the row is what the newest rows of all
     topics say. An item whose order is not known yet does not count.
 
@@ -59,7 +59,22 @@ class SellerScore(Row):
 
 SELLER_SCORES = Contract("seller_scores", SellerScore, key=("seller_id",), targets=("postgres", "opensearch"))
 
-REMEMBERED = timedelta(days=730)
+# What is counted of an order, and summed, first by month and then over all. The step between is for the newest commit
+# time: when the newest row changes, the one before it must be found again, among a month's orders and not among all.
+COUNTED = (
+    "orders",
+    "items",
+    "revenue",
+    "freight",
+    "delivered_orders",
+    "late_orders",
+    "canceled_orders",
+    "reviews",
+    "review_scores",
+)
+SUMS = ",\n    ".join(f"SUM({name}) AS {name}" for name in COUNTED)
+MONTH_US = 30 * 86_400_000_000
+CALLED_OFF = f"o.order_status IN ({', '.join(map(literal, CLOSED))})"
 
 SELECT = f"""
 SELECT
@@ -81,54 +96,57 @@ SELECT
 FROM (
   SELECT
     seller_id,
-    COUNT(*) AS orders,
-    SUM(items) AS items,
-    SUM(revenue) AS revenue,
-    SUM(freight) AS freight,
-    SUM(delivered) AS delivered_orders,
-    SUM(late) AS late_orders,
-    SUM(canceled) AS canceled_orders,
-    SUM(reviews) AS reviews,
-    SUM(review_scores) AS review_scores,
+    {SUMS},
     MAX(_committed_us) AS _committed_us
   FROM (
     SELECT
-      i.seller_id,
-      IF(o.order_status IN ({", ".join(map(literal, CLOSED))}), 0, i.items) AS items,
-      IF(o.order_status IN ({", ".join(map(literal, CLOSED))}), 0, i.revenue) AS revenue,
-      IF(o.order_status IN ({", ".join(map(literal, CLOSED))}), 0, i.freight) AS freight,
-      IF(o.order_delivered_customer_date IS NOT NULL, 1, 0) AS delivered,
-      IF(o.order_delivered_customer_date > o.order_estimated_delivery_date, 1, 0) AS late,
-      IF(o.order_status = {literal(CANCELED)}, 1, 0) AS canceled,
-      COALESCE(r.reviews, 0) AS reviews,
-      COALESCE(r.review_scores, 0) AS review_scores,
-      GREATEST(o._committed_us, i._committed_us, COALESCE(r._committed_us, 0)) AS _committed_us
+    seller_id,
+    {SUMS},
+    MAX(_committed_us) AS _committed_us
     FROM (
       SELECT
-        order_id,
-        seller_id,
-        COUNT(*) AS items,
-        SUM(price) AS revenue,
-        SUM(freight_value) AS freight,
-        MAX(_committed_us) AS _committed_us
-      FROM order_items
-      GROUP BY order_id, seller_id
-    ) AS i
-    JOIN orders AS o ON o.order_id = i.order_id
-    LEFT JOIN (
-      SELECT
-        order_id,
-        COUNT(*) AS reviews,
-        SUM(CAST(review_score AS BIGINT)) AS review_scores,
-        MAX(_committed_us) AS _committed_us
-      FROM order_reviews
-      GROUP BY order_id
-    ) AS r ON r.order_id = o.order_id
+        i.seller_id,
+        o.order_purchase_timestamp / {MONTH_US} AS purchase_month,
+        CAST(1 AS BIGINT) AS orders,
+        IF({CALLED_OFF}, 0, i.items) AS items,
+        IF({CALLED_OFF}, 0, i.revenue) AS revenue,
+        IF({CALLED_OFF}, 0, i.freight) AS freight,
+        IF(o.order_delivered_customer_date IS NOT NULL, 1, 0) AS delivered_orders,
+        IF(o.order_delivered_customer_date > o.order_estimated_delivery_date, 1, 0) AS late_orders,
+        IF(o.order_status = {literal(CANCELED)}, 1, 0) AS canceled_orders,
+        COALESCE(r.reviews, 0) AS reviews,
+        COALESCE(r.review_scores, 0) AS review_scores,
+        GREATEST(o._committed_us, i._committed_us, COALESCE(r._committed_us, 0)) AS _committed_us
+      FROM (
+        SELECT
+          order_id,
+          seller_id,
+          COUNT(*) AS items,
+          SUM(price) AS revenue,
+          SUM(freight_value) AS freight,
+          MAX(_committed_us) AS _committed_us
+        FROM order_items
+        GROUP BY order_id, seller_id
+      ) AS i
+      JOIN orders AS o ON o.order_id = i.order_id
+      LEFT JOIN (
+        SELECT
+          order_id,
+          COUNT(*) AS reviews,
+          SUM(CAST(review_score AS BIGINT)) AS review_scores,
+          MAX(_committed_us) AS _committed_us
+        FROM order_reviews
+        GROUP BY order_id
+      ) AS r ON r.order_id = o.order_id
+    )
+    GROUP BY seller_id, purchase_month
   )
   GROUP BY seller_id
 ) AS s
 LEFT JOIN sellers AS p ON p.seller_id = s.seller_id
 """
+
+REMEMBERED = timedelta(days=730)
 
 APP = FlinkApp(
     name="seller_scores",

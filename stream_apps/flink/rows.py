@@ -27,7 +27,8 @@ def quotient(dividend: str, divisor: str, scale: int) -> str:
     Both are expressions of whole numbers, none negative. Whole numbers all the way: Flink's decimal division rounds
     once by itself, and rounding twice is another number.
     """
-    doubled = f"(2 * {10**scale} * ({dividend}) + ({divisor})) / NULLIF(2 * ({divisor}), 0)"
+    over, under = f"CAST({dividend} AS BIGINT)", f"CAST({divisor} AS BIGINT)"
+    doubled = f"({2 * 10**scale} * {over} + {under}) / NULLIF(2 * {under}, 0)"
     return f"CAST({doubled} AS DECIMAL(18, 0)) * {10**-scale:.{scale}f}"
 
 

@@ -11,7 +11,7 @@ from olist.errors import StackError
 from olist.settings import Settings
 from olist.stack.flink_env import flink_environment
 from stream_apps.flink.job import DRIVER
-from stream_apps.flink.rest import BETWEEN_LOOKS_S, Flink
+from stream_apps.flink.rest import BETWEEN_LOOKS_S, Checkpoint, Exceptions, Flink, JobState
 
 PROGRAM_DRIVER = "org.apache.flink.client.python.PythonDriver"
 
@@ -51,24 +51,25 @@ class Look:
 
 
 def look(flink: Flink, job: str) -> Look:
-    """See how a job is.
+    """See how a job is."""
+    found = flink.job(job)
+    return Look("absent") if found is None else seen(found, flink.checkpoint(job), flink.exceptions(job))
+
+
+def seen(job: JobState, checkpoint: Checkpoint | None, failures: Exceptions) -> Look:
+    """What the cluster's answers add up to; pure.
 
     A state that does not fit is found only when it is read, after the job was RUNNING for a moment; a checkpoint can
     complete only when every operator has opened its state. So it takes both.
     """
-    found = flink.job(job)
-    if found is None:
-        return Look("absent")
-    failures = flink.exceptions(job)
-    if found.ended:
-        return Look("failed", restarts=failures.count, error=failures.newest, since=found.started)
-    checkpoint = flink.checkpoint(job)
-    settled = found.all_running and checkpoint is not None and checkpoint.at > max(failures.at, found.started)
-    recovering = found.state in ("RESTARTING", "FAILING") or failures.at > (checkpoint.at if checkpoint else 0.0)
-    phase: Phase = "running" if found.all_running else "starting"
-    if failures.count and recovering:
+    complete_at = checkpoint.at if checkpoint else 0.0
+    settled = job.all_running and complete_at > max(failures.at, job.started)
+    phase: Phase = "running" if job.all_running else "starting"
+    if job.ended:
+        phase = "failed"
+    elif failures.count and (failures.at > complete_at or job.state in ("RESTARTING", "FAILING")):
         phase = "failing"
-    return Look(phase, settled, failures.count, failures.newest, found.started)
+    return Look(phase, settled, failures.count, failures.newest, job.started)
 
 
 def wait_healthy(flink: Flink, job: str, within_s: float) -> Look:
@@ -78,8 +79,8 @@ def wait_healthy(flink: Flink, job: str, within_s: float) -> Look:
         StackError: it failed, is gone, or was not settled in time, with its newest exception.
     """
     deadline = monotonic() + within_s
-    while not (seen := look(flink, job)).settled:
-        if seen.phase in ("failed", "absent") or monotonic() >= deadline:
-            raise StackError(f"job {job} is {seen.phase}: {seen.error or 'no exception'}")
+    while not (found := look(flink, job)).settled:
+        if found.phase in ("failed", "absent") or monotonic() >= deadline:
+            raise StackError(f"job {job} is {found.phase}: {found.error or 'no exception'}")
         sleep(BETWEEN_LOOKS_S)
-    return seen
+    return found

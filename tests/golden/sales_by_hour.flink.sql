@@ -235,7 +235,7 @@ SELECT
   items,
   revenue,
   freight,
-  CAST((2 * 100 * (CAST(CAST(revenue AS DECIMAL(18, 2)) * 100 AS BIGINT)) + (orders * 100)) / NULLIF(2 * (orders * 100), 0) AS DECIMAL(18, 0)) * 0.01 AS average_ticket,
+  CAST((200 * CAST(CAST(CAST(revenue AS DECIMAL(18, 2)) * 100 AS BIGINT) AS BIGINT) + CAST(orders * 100 AS BIGINT)) / NULLIF(2 * CAST(orders * 100 AS BIGINT), 0) AS DECIMAL(18, 0)) * 0.01 AS average_ticket,
   _committed_us
 FROM (
   SELECT

@@ -218,58 +218,75 @@ SELECT
   s.freight,
   s.delivered_orders,
   s.late_orders,
-  CAST((2 * 10000 * (s.late_orders) + (s.delivered_orders)) / NULLIF(2 * (s.delivered_orders), 0) AS DECIMAL(18, 0)) * 0.0001 AS late_rate,
+  CAST((20000 * CAST(s.late_orders AS BIGINT) + CAST(s.delivered_orders AS BIGINT)) / NULLIF(2 * CAST(s.delivered_orders AS BIGINT), 0) AS DECIMAL(18, 0)) * 0.0001 AS late_rate,
   s.canceled_orders,
-  CAST((2 * 10000 * (s.canceled_orders) + (s.orders)) / NULLIF(2 * (s.orders), 0) AS DECIMAL(18, 0)) * 0.0001 AS cancel_rate,
+  CAST((20000 * CAST(s.canceled_orders AS BIGINT) + CAST(s.orders AS BIGINT)) / NULLIF(2 * CAST(s.orders AS BIGINT), 0) AS DECIMAL(18, 0)) * 0.0001 AS cancel_rate,
   s.reviews,
-  CAST((2 * 100 * (s.review_scores) + (s.reviews)) / NULLIF(2 * (s.reviews), 0) AS DECIMAL(18, 0)) * 0.01 AS review_mean,
+  CAST((200 * CAST(s.review_scores AS BIGINT) + CAST(s.reviews AS BIGINT)) / NULLIF(2 * CAST(s.reviews AS BIGINT), 0) AS DECIMAL(18, 0)) * 0.01 AS review_mean,
   GREATEST(s._committed_us, COALESCE(p._committed_us, 0)) AS _committed_us
 FROM (
   SELECT
     seller_id,
-    COUNT(*) AS orders,
+    SUM(orders) AS orders,
     SUM(items) AS items,
     SUM(revenue) AS revenue,
     SUM(freight) AS freight,
-    SUM(delivered) AS delivered_orders,
-    SUM(late) AS late_orders,
-    SUM(canceled) AS canceled_orders,
+    SUM(delivered_orders) AS delivered_orders,
+    SUM(late_orders) AS late_orders,
+    SUM(canceled_orders) AS canceled_orders,
     SUM(reviews) AS reviews,
     SUM(review_scores) AS review_scores,
     MAX(_committed_us) AS _committed_us
   FROM (
     SELECT
-      i.seller_id,
-      IF(o.order_status IN ('canceled', 'unavailable'), 0, i.items) AS items,
-      IF(o.order_status IN ('canceled', 'unavailable'), 0, i.revenue) AS revenue,
-      IF(o.order_status IN ('canceled', 'unavailable'), 0, i.freight) AS freight,
-      IF(o.order_delivered_customer_date IS NOT NULL, 1, 0) AS delivered,
-      IF(o.order_delivered_customer_date > o.order_estimated_delivery_date, 1, 0) AS late,
-      IF(o.order_status = 'canceled', 1, 0) AS canceled,
-      COALESCE(r.reviews, 0) AS reviews,
-      COALESCE(r.review_scores, 0) AS review_scores,
-      GREATEST(o._committed_us, i._committed_us, COALESCE(r._committed_us, 0)) AS _committed_us
+    seller_id,
+    SUM(orders) AS orders,
+    SUM(items) AS items,
+    SUM(revenue) AS revenue,
+    SUM(freight) AS freight,
+    SUM(delivered_orders) AS delivered_orders,
+    SUM(late_orders) AS late_orders,
+    SUM(canceled_orders) AS canceled_orders,
+    SUM(reviews) AS reviews,
+    SUM(review_scores) AS review_scores,
+    MAX(_committed_us) AS _committed_us
     FROM (
       SELECT
-        order_id,
-        seller_id,
-        COUNT(*) AS items,
-        SUM(price) AS revenue,
-        SUM(freight_value) AS freight,
-        MAX(_committed_us) AS _committed_us
-      FROM order_items
-      GROUP BY order_id, seller_id
-    ) AS i
-    JOIN orders AS o ON o.order_id = i.order_id
-    LEFT JOIN (
-      SELECT
-        order_id,
-        COUNT(*) AS reviews,
-        SUM(CAST(review_score AS BIGINT)) AS review_scores,
-        MAX(_committed_us) AS _committed_us
-      FROM order_reviews
-      GROUP BY order_id
-    ) AS r ON r.order_id = o.order_id
+        i.seller_id,
+        o.order_purchase_timestamp / 2592000000000 AS purchase_month,
+        CAST(1 AS BIGINT) AS orders,
+        IF(o.order_status IN ('canceled', 'unavailable'), 0, i.items) AS items,
+        IF(o.order_status IN ('canceled', 'unavailable'), 0, i.revenue) AS revenue,
+        IF(o.order_status IN ('canceled', 'unavailable'), 0, i.freight) AS freight,
+        IF(o.order_delivered_customer_date IS NOT NULL, 1, 0) AS delivered_orders,
+        IF(o.order_delivered_customer_date > o.order_estimated_delivery_date, 1, 0) AS late_orders,
+        IF(o.order_status = 'canceled', 1, 0) AS canceled_orders,
+        COALESCE(r.reviews, 0) AS reviews,
+        COALESCE(r.review_scores, 0) AS review_scores,
+        GREATEST(o._committed_us, i._committed_us, COALESCE(r._committed_us, 0)) AS _committed_us
+      FROM (
+        SELECT
+          order_id,
+          seller_id,
+          COUNT(*) AS items,
+          SUM(price) AS revenue,
+          SUM(freight_value) AS freight,
+          MAX(_committed_us) AS _committed_us
+        FROM order_items
+        GROUP BY order_id, seller_id
+      ) AS i
+      JOIN orders AS o ON o.order_id = i.order_id
+      LEFT JOIN (
+        SELECT
+          order_id,
+          COUNT(*) AS reviews,
+          SUM(CAST(review_score AS BIGINT)) AS review_scores,
+          MAX(_committed_us) AS _committed_us
+        FROM order_reviews
+        GROUP BY order_id
+      ) AS r ON r.order_id = o.order_id
+    )
+    GROUP BY seller_id, purchase_month
   )
   GROUP BY seller_id
 ) AS s

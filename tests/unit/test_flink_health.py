@@ -1,0 +1,54 @@
+"""When a Flink job is well, from what the cluster says of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream_apps.flink.job import last_words
+from stream_apps.flink.rest import Checkpoint, Exceptions, JobState, Vertex
+from stream_apps.flink.submit import seen
+
+NONE = Exceptions(0)
+
+
+def job(state: str = "RUNNING", *vertices: str) -> JobState:
+    """A job that was started at 100."""
+    return JobState("j", "app", state, 100.0, tuple(Vertex("v", "v", 1, v) for v in vertices or ("RUNNING",)))
+
+
+def checkpoint(at: float) -> Checkpoint:
+    return Checkpoint(1, "file:/chk-1", at, 10)
+
+
+def test_a_job_settles_with_its_first_checkpoint() -> None:
+    assert not seen(job(), None, NONE).settled
+    assert seen(job(), checkpoint(101), NONE).settled
+
+
+def test_a_job_is_not_settled_while_one_vertex_is_not_running() -> None:
+    found = seen(job("RUNNING", "RUNNING", "INITIALIZING"), checkpoint(101), NONE)
+    assert (found.phase, found.settled) == ("starting", False)
+
+
+def test_a_failure_is_over_only_when_a_checkpoint_came_after_it() -> None:
+    failure = Exceptions(1, "Error while getting state", at=105.0)
+    assert seen(job(), checkpoint(104), failure).phase == "failing"
+    assert not seen(job(), checkpoint(104), failure).settled
+    assert seen(job(), checkpoint(106), failure).settled
+    assert seen(job(), checkpoint(106), failure).error == "Error while getting state"
+
+
+def test_a_job_that_restarts_is_failing_whatever_it_had_completed() -> None:
+    assert seen(job("RESTARTING", "CREATED"), checkpoint(106), Exceptions(2, "again", at=105.0)).phase == "failing"
+
+
+@pytest.mark.parametrize("state", ["FAILED", "FINISHED", "CANCELED"])
+def test_a_job_that_has_ended_does_not_settle(state: str) -> None:
+    found = seen(job(state, "FINISHED"), checkpoint(101), NONE)
+    assert (found.phase, found.settled) == ("failed", False)
+
+
+def test_the_last_words_are_the_causes_that_java_names() -> None:
+    output = "WARNING: x\nTraceback\n: org.apache.flink.ValidationException: no table\n\tat a.b\nCaused by: no column\n"
+    assert last_words(output) == ": org.apache.flink.ValidationException: no table\nCaused by: no column"
+    assert last_words("first\nlast") == "first\nlast"
