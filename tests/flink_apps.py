@@ -123,7 +123,7 @@ def expect(settings: Settings, contract: Contract, frame: pl.DataFrame) -> None:
         return found[0] == expected
 
     try:
-        wait_until(equal, f"{contract.table} to be as the oracle says", within_s=30)
+        wait_until(equal, f"{contract.table} to be as the oracle says", within_s=90)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{difference(found[0], expected)}") from None
 
