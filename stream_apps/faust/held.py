@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +55,8 @@ def take_over(app: FaustApp[Any], number: int, remembered: Remembered, code: str
     return Held(number, part, moves, clock, Worker(record.code or code, {**record.topics, **topics}, record.clock_us))
 
 
-def first_steps(held: Held, sources: Iterable[str], code: str, at_s: float) -> Iterator[Step]:
+def first_steps(held: Held, code: str, at_s: float) -> Iterator[Step]:
     """What is to be written when a partition was taken over, and the timers that fell due meanwhile."""
-    held.clock.expect(sources, at_s)
     held.moves.recovered()
     yield from held.part.recovered(at_s)
     if held.record.code != code:

@@ -26,13 +26,13 @@ from stream_apps.faust.held import Held, first_steps, take_over
 from stream_apps.faust.routes import tables_read
 from stream_apps.faust.taking import Taker
 from stream_apps.faust.transport import Transport
+from stream_apps.faust.writer import STILL_OURS
 
 log = structlog.get_logger()
 
 COMMIT_S = 1.0
 TICK_S = 0.5
 TELL_S = 1.0
-STILL_OURS = 0.8  # of the session timeout: a worker that was stopped for longer may have lost its partitions
 AT_ONCE = 500  # steps of a recovery between two looks at the event loop
 
 
@@ -147,7 +147,8 @@ class Shell:
             held = take_over(taker.app, number, remembered, self.code, self.topics)
             for key in remembered.overtaken:
                 taker.memory.save(number, key, remembered.entries[key])
-            for count, step in enumerate(first_steps(held, self._sources(), self.code, time.time())):
+            held.clock.expect(self._sources(), time.monotonic())  # the clock's times are not the wall's
+            for count, step in enumerate(first_steps(held, self.code, time.time())):
                 taker.write(held, step)
                 if count % AT_ONCE == 0:
                     await asyncio.sleep(0)
