@@ -7,7 +7,6 @@ asked again: only `run` and `stop` are not harmless to repeat.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Literal
@@ -15,63 +14,21 @@ from typing import Any, Literal
 import requests
 
 from olist.errors import ServerTrouble, StackError
+from stream_apps.flink.answers import (
+    Checkpoint,
+    Exceptions,
+    JobState,
+    cause,
+    exceptions,
+    job_state,
+    newest_checkpoint,
+)
 
 SERVER = "flink"
 CONNECT_S, ANSWER_S = 5.0, 30.0
 SUBMIT_S = 180.0
 """A submission plans the job in the JobManager: seconds, more on a busy machine."""
 BETWEEN_LOOKS_S = 0.1
-ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A completed checkpoint or savepoint: where it is, when it was complete (Unix seconds), its size in bytes."""
-
-    number: int
-    path: str
-    at: float
-    size: int
-
-
-@dataclass(frozen=True)
-class Vertex:
-    """One chain of operators of a job."""
-
-    id: str
-    name: str
-    parallelism: int
-    status: str
-
-
-@dataclass(frozen=True)
-class JobState:
-    """A job as the cluster sees it: `state` is Flink's word (RUNNING, RESTARTING...), `started` Unix seconds."""
-
-    id: str
-    name: str
-    state: str
-    started: float
-    vertices: tuple[Vertex, ...]
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more will come of it."""
-        return self.state in ENDED
-
-    @property
-    def all_running(self) -> bool:
-        """The job and each of its vertices."""
-        return self.state == "RUNNING" and all(vertex.status == "RUNNING" for vertex in self.vertices)
-
-
-@dataclass(frozen=True)
-class Exceptions:
-    """What a job's attempts ended in: how many are known, and the newest one's text and time (Unix seconds)."""
-
-    count: int
-    newest: str = ""
-    at: float = 0.0
 
 
 class Flink:
@@ -112,35 +69,15 @@ class Flink:
     def job(self, job: str) -> JobState | None:
         """One job, or None when the cluster knows none of that id (it forgets all when the JobManager dies)."""
         found = self._get(f"/jobs/{job}", or_none=True)
-        if found is None:
-            return None
-        vertices = tuple(Vertex(v["id"], v["name"], v["parallelism"], v["status"]) for v in found["vertices"])
-        return JobState(
-            str(found["jid"]), str(found["name"]), str(found["state"]), found["start-time"] / 1000, vertices
-        )
+        return None if found is None else job_state(found)
 
     def checkpoint(self, job: str) -> Checkpoint | None:
         """The newest completed checkpoint that can be restored from, if there is one."""
-        latest = (self._get(f"/jobs/{job}/checkpoints", or_none=True) or {}).get("latest", {})
-        found = latest.get("completed")
-        if not found or found.get("discarded"):
-            return None
-        at, size = found["latest_ack_timestamp"] / 1000, int(found["state_size"])
-        return Checkpoint(int(found["id"]), str(found["external_path"]), at, size)
-
-    def completed_checkpoints(self, job: str) -> int:
-        """How many the job has completed since it was submitted, savepoints among them."""
-        found = self._get(f"/jobs/{job}/checkpoints", or_none=True) or {}
-        return int(found.get("counts", {}).get("completed", 0))
+        return newest_checkpoint(self._get(f"/jobs/{job}/checkpoints", or_none=True) or {})
 
     def exceptions(self, job: str) -> Exceptions:
         """What the job's attempts ended in."""
-        found = self._get(f"/jobs/{job}/exceptions", or_none=True) or {}
-        entries = found.get("exceptionHistory", {}).get("entries", [])
-        if not entries:
-            return Exceptions(0)
-        newest = max(entries, key=lambda entry: entry["timestamp"])
-        return Exceptions(len(entries), str(newest["stacktrace"]), newest["timestamp"] / 1000)
+        return exceptions(self._get(f"/jobs/{job}/exceptions", or_none=True) or {})
 
     def metrics(self, job: str, vertex: str, names: list[str], how: Literal["sum", "max"] = "sum") -> dict[str, float]:
         """Metrics of a vertex over all of its subtasks; those it does not have are left out."""
@@ -189,7 +126,7 @@ class Flink:
                 operation: Mapping[str, Any] = found["operation"]
                 if "location" in operation:
                     return str(operation["location"])
-                raise StackError(f"job {job}: no savepoint: {_cause(str(operation['failure-cause']['stack-trace']))}")
+                raise StackError(f"job {job}: no savepoint: {cause(str(operation['failure-cause']['stack-trace']))}")
             sleep(BETWEEN_LOOKS_S)
         raise ServerTrouble(SERVER, f"job {job}: no savepoint within {within_s:g} s")
 
@@ -223,13 +160,6 @@ def _target(folder: str) -> dict[str, str]:
 
 def _refusal(answer: requests.Response) -> str:
     try:
-        return _cause("\n".join(map(str, answer.json()["errors"])))
+        return cause("\n".join(map(str, answer.json()["errors"])))
     except (requests.JSONDecodeError, KeyError):
         return f"{answer.status_code} {answer.reason}"
-
-
-def _cause(trace: str) -> str:
-    """The innermost causes of a stack trace, which say what went wrong; the frames say where in Flink."""
-    lines = [line for line in trace.splitlines() if line.strip() and not line.lstrip().startswith(("at ", "..."))]
-    causes = [line for line in lines if "Caused by" in line]
-    return "\n".join((causes or lines)[-3:])

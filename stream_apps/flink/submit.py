@@ -10,8 +10,9 @@ from typing import Literal
 from olist.errors import StackError
 from olist.settings import Settings
 from olist.stack.flink_env import flink_environment
+from stream_apps.flink.answers import Checkpoint, Exceptions, JobState
 from stream_apps.flink.job import DRIVER
-from stream_apps.flink.rest import BETWEEN_LOOKS_S, Checkpoint, Exceptions, Flink, JobState
+from stream_apps.flink.rest import BETWEEN_LOOKS_S, Flink
 
 PROGRAM_DRIVER = "org.apache.flink.client.python.PythonDriver"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stream_apps.flink.answers import Checkpoint, Exceptions, JobState, Vertex, cause, exceptions, newest_checkpoint
 from stream_apps.flink.job import last_words
-from stream_apps.flink.rest import Checkpoint, Exceptions, JobState, Vertex
 from stream_apps.flink.submit import seen
 
 NONE = Exceptions(0)
@@ -52,3 +52,21 @@ def test_the_last_words_are_the_causes_that_java_names() -> None:
     output = "WARNING: x\nTraceback\n: org.apache.flink.ValidationException: no table\n\tat a.b\nCaused by: no column\n"
     assert last_words(output) == ": org.apache.flink.ValidationException: no table\nCaused by: no column"
     assert last_words("first\nlast") == "first\nlast"
+
+
+def test_a_discarded_checkpoint_is_none_to_go_on_from() -> None:
+    told = {"id": 3, "external_path": "file:/chk-3", "latest_ack_timestamp": 106_000, "state_size": 7}
+    assert newest_checkpoint({"latest": {"completed": told}}) == Checkpoint(3, "file:/chk-3", 106.0, 7)
+    assert newest_checkpoint({"latest": {"completed": {**told, "discarded": True}}}) is None
+    assert newest_checkpoint({}) is None
+
+
+def test_the_newest_exception_is_the_one_of_the_latest_time() -> None:
+    entries = [{"timestamp": 5_000, "stacktrace": "new"}, {"timestamp": 4_000, "stacktrace": "old"}]
+    assert exceptions({"exceptionHistory": {"entries": entries}}) == Exceptions(2, "new", 5.0)
+
+
+def test_a_cause_is_told_without_frames() -> None:
+    trace = "java.lang.Exception: outer\n\tat a.b(C.java:1)\nCaused by: inner\n\t... 3 more\n"
+    assert cause(trace) == "Caused by: inner"
+    assert cause("only this\n\tat a.b") == "only this"
