@@ -13,14 +13,19 @@ from producers.encoding import KEY, VALUE, Origin, encode
 from producers.sequence import TABLE, TABLE_NAMES, sequence
 
 
-def replayed(dataset: Dataset) -> Iterator[Change]:
-    """Every change in event time; a position's topic is the table's name, its partition 0."""
-    offsets = {table: count() for table in TABLES}
+def records(dataset: Dataset) -> Iterator[tuple[str, bytes, bytes]]:
+    """Every change in event time: the table's name, the record's key and value."""
     for chunk in sequence(dataset.frames).iter_slices(20_000):
-        records = encode(dataset.frames, chunk, Origin("tests", "tests"))
-        for at, key, value in zip(records[TABLE], records[KEY], records[VALUE], strict=True):
-            table = TABLE_NAMES[at]
-            yield codec(TABLES[table]).decode(key, value, Position(table, 0, next(offsets[table])))
+        encoded = encode(dataset.frames, chunk, Origin("tests", "tests"))
+        for at, key, value in zip(encoded[TABLE], encoded[KEY], encoded[VALUE], strict=True):
+            yield TABLE_NAMES[at], key, value
+
+
+def replayed(dataset: Dataset) -> Iterator[Change]:
+    """The same decoded; a position's topic is the table's name, its partition 0."""
+    offsets = {table: count() for table in TABLES}
+    for table, key, value in records(dataset):
+        yield codec(TABLES[table]).decode(key, value, Position(table, 0, next(offsets[table])))
 
 
 def shuffled(changes: list[Change], seed: int) -> list[Change]:
