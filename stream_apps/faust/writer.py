@@ -1,4 +1,8 @@
-"""One producer for states, rows and forwarded records: a flush puts all of them before the commit that follows it."""
+"""One producer for states, rows and forwarded records: a flush puts all of them before the commit that follows it.
+
+A record that was not sent for most of the session's timeout is not sent at all, and the worker ends: by then another
+worker may have the partition and have written newer ones, which this one would cover.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from olist.errors import ServerTrouble
 from olist.settings import Settings
 
 SLICE_S = 0.25  # the event loop is held up for so long at a time while Kafka is slow
+STILL_OURS = 0.8  # of the session timeout: a worker that was stopped for longer may have lost its partitions
 ANY = -1  # the partition that the key's murmur2 says
 
 Headers = list[tuple[str, str | bytes | None]]
@@ -20,7 +25,7 @@ class Writer:
     """Writes records; each partition gets them in the order of the calls, once, also across retries."""
 
     def __init__(self, settings: Settings) -> None:
-        self._patience_s = settings.patience_s
+        self._patience_s = settings.session_timeout_ms * STILL_OURS / 1000
         self._failures: list[str] = []
         self._producer = Producer(
             {
@@ -30,7 +35,8 @@ class Writer:
                 "linger.ms": 5,
                 "compression.type": "lz4",
                 "message.max.bytes": 8 << 20,
-                "delivery.timeout.ms": int(settings.patience_s * 1000),
+                "delivery.timeout.ms": int(self._patience_s * 1000),
+                "request.timeout.ms": int(self._patience_s * 1000),
                 "delivery.report.only.error": True,
                 "on_delivery": self._delivered,
                 "log_level": 0,
@@ -43,7 +49,7 @@ class Writer:
         """Queue a record; waits while the queue is full.
 
         Raises:
-            ServerTrouble: Kafka has taken nothing for `patience_s`.
+            ServerTrouble: Kafka has taken nothing for most of the session's timeout.
         """
         deadline = None
         while True:
@@ -60,7 +66,7 @@ class Writer:
         """Return when Kafka has everything that was queued.
 
         Raises:
-            ServerTrouble: it refused a record, or did not answer for `patience_s`.
+            ServerTrouble: it refused a record, or did not answer for most of the session's timeout.
         """
         deadline = time.monotonic() + self._patience_s
         while self._producer.flush(SLICE_S) and not self._failures:
