@@ -144,13 +144,16 @@ def deploy(
 
 def _print_manifests(paths: Sequence[Path], parallelism: int, *, dry_run: bool) -> None:
     from stream_apps.deploy.k8s import manifests
+    from stream_apps.deploy.k8s_plan import plan_for
 
     if not dry_run:
         raise BadInput(
             "manifests are applied by kubectl, not by this command",
             hint="olist apps deploy NAME --target k8s --dry-run | kubectl apply -f -",
         )
-    click.echo("".join(manifests(load_app(path), path.read_text("utf-8"), parallelism) for path in paths), nl=False)
+    for path in paths:
+        app = load_app(path)
+        click.echo(manifests(app, path.read_text("utf-8"), plan_for(settings(), app), parallelism), nl=False)
 
 
 @command.command("status")

@@ -4,10 +4,15 @@ A Flink app is a `FlinkDeployment` (operator 1.15, Flink 2.2) in application mod
 its specification changes, and restarts the job from its newest checkpoint. A Faust app is a plain `Deployment` whose
 pods share a consumer group. Both get their file, or what was rendered from it, from a `ConfigMap`, whose digest is an
 annotation: another version is another specification, so it is rolled out.
+
+A Flink app runs by its compiled plan, which says for how long each state is kept; it comes gzipped, being large. Who
+applies these objects supposes the namespace, Kafka, the operator and the two images that `Cluster` names.
 """
 
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,10 +53,13 @@ FLINK_PYTHON_JAR = "local:///opt/flink/opt/flink-python.jar"
 STOP_WITHIN_S = 60
 
 
-def manifests(app: App, code: str, parallelism: int = 1, cluster: Cluster | None = None) -> str:
-    """YAML documents: a ConfigMap and what runs it."""
+def manifests(app: App, code: str, plan: bytes = b"", parallelism: int = 1, cluster: Cluster | None = None) -> str:
+    """YAML documents: a ConfigMap and what runs it. `plan` is a Flink app's, made from `job_file`."""
     where = cluster or Cluster()
-    documents = _flink(app, parallelism, where) if isinstance(app, FlinkApp) else _faust(app, code, parallelism, where)
+    if isinstance(app, FlinkApp):
+        documents = _flink(app, plan, parallelism, where)
+    else:
+        documents = _faust(app, code, parallelism, where)
     return yaml.dump_all(
         documents, Dumper=Readable, explicit_start=True, sort_keys=False, allow_unicode=True, width=120
     )
@@ -72,12 +80,20 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 Readable.add_representer(str, _text)
 
 
-def _flink(app: FlinkApp, parallelism: int, where: Cluster) -> list[Manifest]:
+def job_file(app: FlinkApp, cluster: Cluster | None = None) -> bytes:
+    """What the app's plan is compiled from, with the cluster's addresses."""
+    return encode(job_of((cluster or Cluster()).settings(), app))
+
+
+def _flink(app: FlinkApp, plan: bytes, parallelism: int, where: Cluster) -> list[Manifest]:
     job = job_of(where.settings(), app)
     files = {"job.json": encode(job).decode(), "statements.sql": text_of(job)}
     name = object_name(app)
     container = {"name": "flink-main-container", "volumeMounts": [{"name": "app", "mountPath": APP_FOLDER}]}
-    pod = {"spec": {"containers": [container], "volumes": [{"name": "app", "configMap": {"name": name}}]}}
+    pod = {
+        "metadata": {"annotations": {"olist/digest": digest({**files, "plan": packed(plan)})}},
+        "spec": {"containers": [container], "volumes": [{"name": "app", "configMap": {"name": name}}]},
+    }
     spec = {
         "image": where.flink_image,
         "flinkVersion": where.flink_version,
@@ -89,7 +105,7 @@ def _flink(app: FlinkApp, parallelism: int, where: Cluster) -> list[Manifest]:
         "job": {
             "jarURI": FLINK_PYTHON_JAR,
             "entryClass": PROGRAM_DRIVER,
-            "args": ["-py", DRIVER, "execute", f"{APP_FOLDER}/job.json"],
+            "args": ["-py", DRIVER, "execute", f"{APP_FOLDER}/job.json", f"{APP_FOLDER}/plan.json.gz"],
             "parallelism": parallelism,
             "upgradeMode": "savepoint",
             "state": "running",
@@ -97,14 +113,24 @@ def _flink(app: FlinkApp, parallelism: int, where: Cluster) -> list[Manifest]:
         },
     }
     return [
-        config_map(app, files, where),
+        {**config_map(app, files, where), "binaryData": {"plan.json.gz": packed(plan)}},
         {
             "apiVersion": "flink.apache.org/v1beta1",
             "kind": "FlinkDeployment",
-            "metadata": metadata(app, where, digest=digest(files)),
+            "metadata": metadata(app, where),
             "spec": spec,
         },
     ]
+
+
+def packed(plan: bytes) -> str:
+    """As a ConfigMap holds it; the same plan is always the same text."""
+    return base64.b64encode(gzip.compress(plan, mtime=0)).decode()
+
+
+def unpacked(text: str) -> bytes:
+    """The inverse of `packed`; nothing of nothing."""
+    return gzip.decompress(base64.b64decode(text)) if text else b""
 
 
 def flink_configuration(name: str, where: Cluster) -> dict[str, str]:
@@ -167,10 +193,9 @@ def config_map(app: App, files: Mapping[str, str], where: Cluster) -> Manifest:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(app, where), "data": dict(files)}
 
 
-def metadata(app: App, where: Cluster, digest: str = "") -> Manifest:
-    """Name, namespace, labels; the digest of the files where a change of them must change the object."""
-    annotations = {"annotations": {"olist/digest": digest}} if digest else {}
-    return {"name": object_name(app), "namespace": where.namespace, "labels": selector(app), **annotations}
+def metadata(app: App, where: Cluster) -> Manifest:
+    """Name, namespace, labels."""
+    return {"name": object_name(app), "namespace": where.namespace, "labels": selector(app)}
 
 
 def selector(app: App) -> dict[str, str]:

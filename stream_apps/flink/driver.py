@@ -1,14 +1,16 @@
 """Runs inside PyFlink's own environment: turns a job file's statements into a compiled plan, or into a running job.
 
     python driver.py compile JOB.json PLAN.json JARS
-    python driver.py execute JOB.json [PLAN.json]
+    python driver.py execute JOB.json [PLAN.json | PLAN.json.gz]
 
 A job file is ``{"name", "options", "statements", "insert"}``: see `stream_apps.flink.job`, which writes it. Nothing of
 ours can be imported here. JARS are the connectors' URLs, joined by `;`: a cluster has them on its classpath.
 """
 
+import gzip
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 from pyflink.common import Configuration
@@ -33,8 +35,17 @@ def compile_job(job, plan, jars):
     Path(plan).write_text(compiled.as_json_string(), encoding="utf-8")
 
 
+def unpacked(plan):
+    """A file of the plan's text: a Kubernetes ConfigMap holds it gzipped, being large."""
+    with tempfile.NamedTemporaryFile(suffix=".json", delete=False) as file:
+        file.write(gzip.decompress(Path(plan).read_bytes()))
+    return file.name
+
+
 def execute_job(job, plan=None):
     """Submit the plan, or the statements planned anew; returns as soon as the job was taken."""
+    if plan is not None and plan.endswith(".gz"):
+        plan = unpacked(plan)
     # By a statement: `CompiledPlan.execute` of a plan that was loaded from a file fails inside PyFlink 2.2.
     declared(job, {}).execute_sql(job["insert"] if plan is None else f"EXECUTE PLAN '{plan}'")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.golden.derived import renew
+from tests.golden import apps, derived
 
-for path in renew():
+for path in (*derived.renew(), *apps.renew()):
     print(path)

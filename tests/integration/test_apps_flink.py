@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
+NUMBERS = count(1)
 NAME = "orders_by_status"
 CODE = '''
 from olist.contracts import Contract, Long, Row, Str
@@ -76,9 +78,9 @@ def with_customers(orders: Mapping[str, Order]) -> Rows:
 
 
 @pytest.fixture
-def shop(flink_stack: Stack, request: pytest.FixtureRequest) -> Iterator[Settings]:
-    """The servers with topics of this module's own; no app and no keeper is left behind."""
-    found = flink_stack.settings.model_copy(update={"topic_prefix": "flinkapps.public"})
+def shop(flink_stack: Stack) -> Iterator[Settings]:
+    """The servers with topics of the test's own; no app and no keeper is left behind."""
+    found = flink_stack.settings.model_copy(update={"topic_prefix": f"flinkapps{next(NUMBERS)}.public"})
     ensure_topics(found, [ORDERS])
     yield found
     for name in deployments(found):

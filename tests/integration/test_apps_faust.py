@@ -1,0 +1,186 @@
+"""A Faust app's life as worker processes of this machine, by `olist apps`, while orders go on changing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+
+import psutil
+import pytest
+
+from olist.settings import Settings
+from olist.stack.local import Stack
+from olist.tables import ORDERS, Order
+from olist.topics.admin import ensure_topics
+from olist.topics.survey import Broker
+from stream_apps.deploy import keeping
+from stream_apps.deploy.folder import Deployment, deployments
+from tests.apps import Load, Rows, expect_rows, olist, status
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.integration
+
+NUMBERS = count(1)
+NAME = "orders_by_customer"
+CODE = """
+import msgspec
+
+from olist.changes import Change
+from olist.contracts import Contract, Int, Row, Str
+from olist.tables import ORDERS
+from stream_apps.app import FaustApp, Input
+
+
+class Counted(Row):
+    customer_id: Str
+    orders: Int
+    canceled: Int | None = None
+
+
+class State(msgspec.Struct):
+    seen: dict[str, {kept}] = {{}}
+
+
+OUT = Contract("orders_by_customer", Counted, ("customer_id",))
+
+
+def fold(state, given, change):
+    if change.row is None:
+        state.seen.pop(change.key[0], None)
+    else:
+        state.seen[change.key[0]] = {value}
+    return state
+
+
+def rows(key, state, clock_us):
+    _space, customer = key
+    if state.seen and {condition}:
+        yield OUT, Counted(customer, len(state.seen), {canceled})
+
+
+APP = FaustApp(NAME := "orders_by_customer", (Input(ORDERS, ("customer_id",)),), (OUT,), State, fold, rows)
+"""
+FIRST = CODE.format(kept="str", value="change.row.order_status", condition="True", canceled="None")
+CANCELED = 'sum(status == "canceled" for status in state.seen.values())'
+SECOND = CODE.format(kept="str", value="change.row.order_status", condition="True", canceled=CANCELED)
+THIRD = CODE.format(
+    kept="bool",
+    value='change.row.order_status == "canceled"',
+    condition='customer != "c1"',
+    canceled="sum(state.seen.values())",
+)
+BROKEN = FIRST.replace("    return state", "    1 / 0\n    return state")
+
+
+def first(orders: Mapping[str, Order]) -> Rows:
+    """Orders per customer."""
+    counted = Counter(order.customer_id for order in orders.values())
+    return {one: {"customer_id": one, "orders": some, "canceled": None} for one, some in counted.items()}
+
+
+def second(orders: Mapping[str, Order]) -> Rows:
+    """And how many of them are canceled."""
+    canceled = Counter(order.customer_id for order in orders.values() if order.order_status == "canceled")
+    return {one: {**row, "canceled": canceled[one]} for one, row in first(orders).items()}
+
+
+def third(orders: Mapping[str, Order]) -> Rows:
+    """The same, one customer left out."""
+    return {one: row for one, row in second(orders).items() if one != "c1"}
+
+
+@pytest.fixture
+def shop(stack: Stack) -> Iterator[Settings]:
+    """The servers with topics of the test's own; no app and no keeper is left behind."""
+    found = stack.settings.model_copy(update={"topic_prefix": f"faustapps{next(NUMBERS)}.public"})
+    ensure_topics(found, [ORDERS])
+    yield found
+    for name in deployments(found):
+        olist(found, "apps", "delete", name, "--yes")
+    keeping.end(found)
+
+
+def settled(settings: Settings, version: int) -> bool:
+    found = status(settings, NAME)
+    return bool(found["healthy"]) and found["version"] == version
+
+
+@pytest.mark.timeout(1200)
+def test_an_app_is_deployed_upgraded_put_back_rebuilt_and_rolled_back_while_orders_go_on(
+    shop: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{NAME}.py"
+    path.write_text(FIRST)
+    change = ("apps", "upgrade", NAME, "--file", str(path))
+    with Load(shop, seed=11) as load:
+        olist(shop, "apps", "deploy", NAME, "--file", str(path))
+        expect_rows(shop, path, load, first)
+
+        path.write_text(SECOND)  # the state survives, and every row is written anew from it
+        olist(shop, *change, "--yes")
+        expect_rows(shop, path, load, second)
+
+        path.write_text(BROKEN)  # it starts, and falls over with the first order
+        broken = olist(shop, *change, "--yes", code=1)
+        assert "ZeroDivisionError" in broken.stderr
+        assert "the old version runs again" in broken.stderr
+        assert settled(shop, version=2)
+        path.write_text(SECOND)
+        expect_rows(shop, path, load, second)
+
+        path.write_text(THIRD)
+        refused = olist(shop, *change, "--yes", code=1)
+        assert "seen of the state is of another type" in refused.stderr
+        assert "--rebuild" in refused.stderr
+        olist(shop, *change, "--yes", "--rebuild")
+        expect_rows(shop, path, load, third)
+        assert not [name for name in Broker(shop).names() if name.endswith(".g2") and NAME in name.split(".")[-2]]
+
+        olist(shop, "apps", "rollback", NAME, "--yes")
+        assert settled(shop, version=2)
+        expect_rows(shop, path, load, second)
+
+
+@pytest.mark.timeout(600)
+def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Settings, tmp_path: Path) -> None:
+    path = tmp_path / f"{NAME}.py"
+    path.write_text(FIRST)
+    with Load(shop, seed=12) as load:
+        olist(shop, "apps", "deploy", NAME, "--file", str(path), "--parallelism", "2")
+        expect_rows(shop, path, load, first)
+        before = Deployment.of(shop, NAME).standing(1).workers
+        assert len(before) == 2
+        psutil.Process(before[0].pid).kill()
+        wait_until(lambda: Deployment.of(shop, NAME).standing(1).workers[0] != before[0], "another worker")
+        after = Deployment.of(shop, NAME).standing(1).workers
+        assert after[1] == before[1], "the other worker goes on"
+        expect_rows(shop, path, load, first)
+        wait_until(lambda: settled(shop, version=1), "the app to be healthy again")
+        assert status(shop, NAME)["restarts"] == 1
+
+        keeper = keeping.keeper(shop)
+        assert keeper is not None
+        psutil.Process(keeper).kill()
+        wait_until(lambda: keeping.keeper(shop) is None, "the end of the keeper")
+        assert all(keeping.alive(worker) for worker in after), "workers do not mind"
+        status(shop, NAME)
+        wait_until(lambda: keeping.keeper(shop) not in (None, keeper), "another keeper")
+        assert Deployment.of(shop, NAME).standing(1).workers == after
+        expect_rows(shop, path, load, first)
+    keeping.end(shop)
+    assert not any(keeping.alive(worker) for worker in after), "the end of the stack is the workers' end"
+    assert status(shop, NAME)["wanted"] == "running"
+    wait_until(lambda: settled(shop, version=1), "what is wanted to run again")
+
+
+@pytest.mark.timeout(300)
+def test_an_app_that_falls_over_at_once_is_not_deployed_and_says_why(shop: Settings, tmp_path: Path) -> None:
+    path = tmp_path / f"{NAME}.py"
+    path.write_text(BROKEN)
+    with Load(shop, seed=13):
+        failed = olist(shop, "apps", "deploy", NAME, "--file", str(path), code=1)
+    assert "ZeroDivisionError" in failed.stderr
+    assert status(shop, NAME)["state"] == "stopped"
+    assert not Deployment.of(shop, NAME).standing(1).workers
