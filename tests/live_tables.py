@@ -57,13 +57,13 @@ class LiveTables:
         return len(meant)
 
     def frames(self) -> Mapping[str, pl.DataFrame]:
-        """Every table as a typed frame."""
+        """Every table as a typed frame, times as microseconds: as `olist.source` reads files."""
         return {table: self._frame(contract) for table, contract in TABLES.items()}
 
     def _frame(self, contract: Contract) -> pl.DataFrame:
         schema = {name: kind for name, kind in frame_schema(contract).items() if name not in META}
         rows = [msgspec.structs.astuple(row) for row in self.rows[contract.table].values()]
-        return pl.DataFrame(rows, schema=schema, orient="row")
+        return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col(pl.Datetime).cast(pl.Int64))
 
     def _write(self, contract: Contract, changes: Records) -> None:
         self._writer.raw(contract, [record for change in changes for record in [change] * self.copies])
