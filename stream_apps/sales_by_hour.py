@@ -22,7 +22,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated
 
-from olist.contracts import Contract, Int, Micros, Money, Month, Row, Str
+from olist.contracts import Contract, Int, Micros, Money, Row, Str
 from olist.order_status import CLOSED
 from olist.tables import CATEGORY_TRANSLATIONS, CUSTOMERS, ORDER_ITEMS, ORDERS, PRODUCTS
 from stream_apps.app import FlinkApp
@@ -50,8 +50,6 @@ SALES_BY_HOUR = Contract(
     SalesByHour,
     key=("hour", "customer_state", "category"),
     event_time="hour",
-    partition_by=Month("hour"),
-    sort_by=("hour",),
     targets=("postgres", "opensearch"),
 )
 
