@@ -211,6 +211,7 @@ def wait(names: tuple[str, ...], within_s: float) -> None:
 @click.option("-n", "--lines", default=50, show_default=True, help="Last lines of each log.")
 def logs(name: str, following: bool, lines: int) -> None:
     """An app's log: its workers', or that of the Flink cluster which runs it, and the keeper's word on it."""
+    from olist.stack.home import Home
     from olist.stack.logs import follow, recent
     from stream_apps.deploy.engines import engine_named
     from stream_apps.deploy.versions import place
@@ -220,8 +221,10 @@ def logs(name: str, following: bool, lines: int) -> None:
     record = _deployed(deployment)
     engine = engine_named(record.engine, current)
     paths = {path.stem: path for path in engine.logs(place(deployment, record, record.current))}
-    for _source, line in chain(recent(paths, lines), follow(paths) if following else ()):
-        click.echo(line)
+    paths[keeping.KEEPER] = Home(current.home.resolve()).log(keeping.KEEPER)
+    for source, line in chain(recent(paths, lines), follow(paths) if following else ()):
+        if source != keeping.KEEPER or name in line:
+            click.echo(f"{click.style(source, fg='cyan')} {line}")
 
 
 @command.command("savepoint")

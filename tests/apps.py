@@ -42,6 +42,18 @@ def olist(settings: Settings, *arguments: str, code: int = 0) -> subprocess.Comp
     return done
 
 
+def begin(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
+    """Start `olist` in a process of its own, to be waited for or ended by the test."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "olist", *arguments],
+        cwd=settings.home,
+        env={**settings.environment(), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 def status(settings: Settings, name: str) -> dict[str, Any]:
     """`olist apps status NAME -o json`, whatever it says."""
     done = subprocess.run(

@@ -160,7 +160,14 @@ class Change:
     def _write_end(self, end: End) -> None:
         self._note(trying=None, attempts=0, not_before=0.0, error=self.problem)
         if end == "done":
-            self._note(current=self.new.number, previous=self.old.number, since=time.time(), proven=True, error="")
+            self._note(
+                current=self.new.number,
+                previous=self.old.number,
+                wanted="running",
+                since=time.time(),
+                proven=True,
+                error="",
+            )
             kept_rows(self.new).unlink(missing_ok=True)  # they are on the topic again
         else:
             kept_rows(self.old).unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from stream_apps.deploy.change import Change, Outcome, Tell
 from stream_apps.deploy.engine import Engine, Place, Verdict
 from stream_apps.deploy.exchange import kept_rows
 from stream_apps.deploy.folder import Deployment
-from stream_apps.deploy.loading import engine_of, load_app
+from stream_apps.deploy.loading import engine_of, load_app, loaded
 from stream_apps.deploy.record import Record, Standing, Version
 from stream_apps.deploy.staging import FIRST_GENERATION, generation_name, staged_app
 from stream_apps.deploy.tending import undo
@@ -170,12 +170,9 @@ class Operations:
     def upgrade(self, code: Path, *, rebuild: bool) -> Outcome:
         """Go to a file's version by way of the old one's savepoint, or by building its state anew beside the old.
 
-        Raises:
-            BadInput: the app does not run.
+        An app that is stopped is upgraded from where it stopped, and runs afterwards.
         """
         record = self.record()
-        if record.wanted != "running":
-            raise BadInput(f"{self.name} is stopped", hint=f"olist apps restart {self.name}, then upgrade")
         app = load_app(code)
         generation = record.next_generation() if rebuild else record.version.generation
         ensure_all_topics(self.settings, app)
@@ -189,10 +186,13 @@ class Operations:
             BESIDE if rebuild else TAKE_OVER, "start beside" if rebuild else "save old"
         )
         if rebuild:
-            stage = staged_app(app, generation_name(generation))
-            delete_topics(self.settings, [contract.topic(self.settings.topic_prefix) for contract in stage.outputs])
+            self._delete_staged(generation, app)
         self._tidy()
         return outcome
+
+    def _delete_staged(self, generation: int, app: App) -> None:
+        stage = staged_app(app, generation_name(generation))
+        delete_topics(self.settings, [contract.topic(self.settings.topic_prefix) for contract in stage.outputs])
 
     def _add(self, record: Record, version: Version) -> None:
         self.deployment.write(replace(record, versions={**record.versions, version.number: version}))
@@ -238,6 +238,8 @@ class Operations:
             where = place(self.deployment, record, number)
             if where.generation not in generations:
                 self.engine.forget(where)
+                if where.generation != FIRST_GENERATION:
+                    self._delete_staged(where.generation, loaded(where.code))
             self.engine.discard(where, self.deployment.standing(number))
             shutil.rmtree(where.folder, ignore_errors=True)
         self.deployment.write(replace(record, versions={number: record.versions[number] for number in kept}))

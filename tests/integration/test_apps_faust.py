@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import count
@@ -17,7 +18,8 @@ from olist.topics.admin import ensure_topics
 from olist.topics.survey import Broker
 from stream_apps.deploy import keeping
 from stream_apps.deploy.folder import Deployment, deployments
-from tests.apps import Load, Rows, expect_rows, olist, status
+from stream_apps.deploy.loading import load_app
+from tests.apps import Load, Rows, begin, expect_rows, olist, status
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -184,3 +186,40 @@ def test_an_app_that_falls_over_at_once_is_not_deployed_and_says_why(shop: Setti
     assert "ZeroDivisionError" in failed.stderr
     assert status(shop, NAME)["state"] == "stopped"
     assert not Deployment.of(shop, NAME).standing(1).workers
+
+
+@pytest.mark.timeout(600)
+def test_an_upgrade_whose_command_was_killed_is_undone(shop: Settings, tmp_path: Path) -> None:
+    path = tmp_path / f"{NAME}.py"
+    path.write_text(FIRST)
+    deployment = Deployment.of(shop, NAME)
+    with Load(shop, seed=14) as load:
+        olist(shop, "apps", "deploy", NAME, "--file", str(path))
+        path.write_text(SECOND)
+        upgrade = begin(shop, "apps", "upgrade", NAME, "--file", str(path), "--yes")
+        wait_until(lambda: bool((record := deployment.record()) and record.trying == 2), "version 2 to be tried")
+        upgrade.kill()
+        upgrade.wait()
+        wait_until(lambda: settled(shop, version=1), "the old version to run again")
+        record = deployment.record()
+        assert record is not None
+        assert (record.trying, record.current) == (None, 1)
+        assert not any(keeping.alive(worker) for worker in deployment.standing(2).workers)
+        path.write_text(FIRST)
+        expect_rows(shop, path, load, first)
+
+
+@pytest.mark.timeout(300)
+def test_an_app_runs_in_the_foreground_and_leaves_nothing_but_its_rows(shop: Settings, tmp_path: Path) -> None:
+    path = tmp_path / f"{NAME}.py"
+    path.write_text(FIRST)
+    with Load(shop, seed=15) as load:
+        running = begin(shop, "apps", "run", NAME, "--file", str(path))
+        ensure_topics(shop, load_app(path).outputs)
+        expect_rows(shop, path, load, first)
+        running.send_signal(signal.SIGINT)
+        told = running.communicate(timeout=120)[0]
+    assert running.returncode == 0, told
+    assert f"{NAME}: running" in told
+    assert not [name for name in Broker(shop).names() if "foreground" in name and name.startswith(shop.topic_prefix)]
+    assert Deployment.of(shop, NAME).record() is None

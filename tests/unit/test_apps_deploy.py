@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from olist.contracts import Contract
 from olist.errors import BadInput
 from olist.positions import TopicState
+from olist.settings import Settings
+from olist.stack.companions import companions
 from olist.tables import ORDERS
 from stream_apps.app import FaustApp, Input
+from stream_apps.deploy import keeping
 from stream_apps.deploy.engine import Phase, Sight
 from stream_apps.deploy.exchange import edits, row
 from stream_apps.deploy.folder import Busy, Deployment
@@ -309,3 +312,20 @@ def test_a_generation_of_its_own_writes_beside_the_real_topics_under_the_same_ta
     staged: Contract = staged_app(app, generation_name(2)).outputs[0]
     assert (staged.topic("p"), staged.table) == ("p.seen.g2", "seen")
     assert (generation_name(1), app.outputs[0].topic("p")) == ("", "p.seen")
+
+
+def test_a_home_has_one_keeper_and_only_where_something_is_wanted(tmp_path: Path) -> None:
+    (found,) = (one for one in companions() if one is keeping)  # type: ignore[comparison-overlap] # a module is one
+    settings = Settings(home=tmp_path, kafka="127.0.0.1:1")
+    found.begin(settings)
+    assert keeping.keeper(settings) is None
+    deployment = Deployment.of(settings, "a")
+    deployment.write(record(engine="faust", attempts=MOST_ATTEMPTS))  # wanted, and left alone
+    found.begin(settings)
+    pid = keeping.keeper(settings)
+    assert pid is not None
+    found.begin(settings)
+    assert keeping.keeper(settings) == pid
+    found.end(settings)
+    assert keeping.keeper(settings) is None
+    assert found.data(settings) == [tmp_path / "apps"]
