@@ -96,6 +96,10 @@ class FaustWorker:
         """Until it has read all there is and its clock has come to the end."""
         wait_until(self._done, f"{self.app} to have nothing left to read")
 
+    def wait_until_idle(self) -> None:
+        """Until it runs and has nothing to read, be it because there is nothing new."""
+        wait_until(lambda: self.status().phase == "running" and self.status().lag == 0, f"{self.app} to be idle")
+
     def _done(self) -> bool:
         status = self.status()
         return status.phase == "running" and status.lag == 0 and status.events > 0

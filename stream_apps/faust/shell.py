@@ -71,7 +71,7 @@ class Shell:
             consumer_auto_offset_reset="earliest",
             stream_wait_empty=False,
         )
-        app.transport = Transport(app, settings, self.instance, self.before_commit)
+        app.transport = Transport(app, settings, self.instance, self.before_commit, self._has_room)
         app.on_partitions_assigned.connect(self._assigned)
         app.on_partitions_revoked.connect(self._revoked)
         topic = app.topic(*taker.topics, key_serializer="raw", value_serializer="raw")
@@ -96,6 +96,9 @@ class Shell:
             await self.taker.writer.flush()
             return allowed
         raise AssertionError("unreachable")
+
+    def _has_room(self) -> bool:
+        return self._queue is not None and not self._queue.full()
 
     async def _take_all(self, stream: faust.StreamT[Any]) -> None:
         channel: Any = stream.channel
