@@ -22,6 +22,7 @@ from olist.stack.home import Home
 from olist.stack.processes import last_lines, spawn
 from olist.stack.server import Launch
 from olist.topics.admin import delete_topics
+from olist.topics.survey import Broker
 from stream_apps.app import App, FaustApp
 from stream_apps.deploy.engine import Place, Sight, Verdict
 from stream_apps.deploy.groups import delete_group
@@ -58,7 +59,12 @@ class FaustEngine:
         (place.folder / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(described(app))) + b"\n")
 
     def start(self, place: Place, standing: Standing, *, resume: str) -> Standing:  # noqa: ARG002 - the group resumes
-        """Start the workers that are missing."""
+        """Start the workers that are missing.
+
+        Raises:
+            ServerTrouble: Kafka is away, and they would end at once.
+        """
+        Broker(self.settings).names()
         running = [alive(worker) is not None for worker in standing.workers]
         running += [False] * (place.parallelism - len(running))
         end_processes(standing.workers[place.parallelism :])

@@ -14,7 +14,7 @@ from olist.settings import Settings
 from olist.topics.admin import delete_topics, ensure_topics
 from stream_apps.app import App, FlinkApp
 from stream_apps.deploy.change import Change, Outcome, Tell
-from stream_apps.deploy.engine import Engine, Place, Verdict
+from stream_apps.deploy.engine import Engine, Verdict
 from stream_apps.deploy.exchange import kept_rows
 from stream_apps.deploy.folder import Deployment
 from stream_apps.deploy.loading import engine_of, load_app, loaded
@@ -66,6 +66,7 @@ class Operations:
             BadInput: another version of it is deployed.
             Unhealthy: it was started, did not become healthy and was stopped again.
         """
+        self._check(parallelism)
         there = self.deployment.record()
         if there is None or not there.proven:
             return self._first(code, parallelism, there)
@@ -76,6 +77,13 @@ class Operations:
                 hint=f"olist apps upgrade {self.name} --plan",
             )
         return self.start(record)
+
+    def _check(self, parallelism: int) -> None:
+        if parallelism > self.settings.partitions:
+            raise BadInput(
+                f"topics have {self.settings.partitions} partitions, so a parallelism of {parallelism} would idle",
+                hint="OLIST_PARTITIONS says how many a topic is made with",
+            )
 
     def _first(self, code: Path, parallelism: int, there: Record | None) -> Record:
         """Nothing of an app that was never well is worth keeping: its next version begins as the first one did."""
@@ -102,25 +110,28 @@ class Operations:
         return well
 
     def start(self, record: Record) -> Record:
-        """Run the current version from where it stands, and wait until it is healthy."""
+        """Run the current version from where it stands, and wait until it is healthy.
+
+        Raises:
+            Unhealthy: it is not; if it was started here, it is stopped again.
+        """
         where = place(self.deployment, record, record.current)
         standing = self.deployment.standing(record.current)
-        if not (record.wanted == "running" and self.engine.look(where, standing).phase in ("running", "starting")):
+        runs = record.wanted == "running" and self.engine.look(where, standing).phase not in ("absent", "failed")
+        if not runs:
             self.tell(f"{self.name}: starting version {record.current}")
             standing = self.engine.start(where, standing, resume=self.engine.resume_from(where, standing))
             self.deployment.stand(record.current, standing)
-        self._healthy(record, where, standing)
-        well = replace(record, wanted="running", proven=True, attempts=0, not_before=0.0, error="")
-        self.deployment.write(well)
-        return well
-
-    def _healthy(self, record: Record, where: Place, standing: Standing) -> None:
         try:
             until_healthy(self.engine, where, standing, self.within_s)
         except Unhealthy as error:
-            self._cancel(record, record.current)
-            self.deployment.write(replace(record, wanted="stopped", error=str(error)))
+            if not runs:
+                self._cancel(record, record.current)
+                self.deployment.write(replace(record, wanted="stopped", error=str(error)))
             raise
+        well = replace(record, wanted="running", proven=True, attempts=0, not_before=0.0, error="")
+        self.deployment.write(well)
+        return well
 
     def _cancel(self, record: Record, number: int) -> None:
         where = place(self.deployment, record, number)
@@ -150,6 +161,7 @@ class Operations:
     def restart(self, parallelism: int | None = None) -> Record:
         """Stop it and start it again from there, with another parallelism if one is given."""
         record = self.record()
+        self._check(parallelism or record.parallelism)
         self._end(record)
         if parallelism is not None:
             record = replace(record, parallelism=parallelism)

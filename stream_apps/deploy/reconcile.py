@@ -13,6 +13,8 @@ MOST_ATTEMPTS = 8
 """Starts in a row without the app becoming healthy, after which it is left alone until someone asks for it."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
+STEADY_S = 30.0
+"""For so long an app must run before its attempts are forgotten: one that keeps falling over is well in between."""
 
 Action = Literal["leave", "undo", "start", "stop", "settle"]
 """`undo`: take an upgrade's half-begun version down. `settle`: forget the attempts, the app is well."""
@@ -28,7 +30,12 @@ def decide(record: Record, sight: Sight, now: float) -> Action:
         return "leave" if sight.phase == "absent" else "stop"
     if sight.phase in ("absent", "failed"):
         return "start" if record.attempts < MOST_ATTEMPTS and now >= record.not_before else "leave"
-    return "settle" if sight.settled and (record.attempts or record.error or not record.proven) else "leave"
+    return "settle" if sight.settled and _is_news(record, now - sight.since) else "leave"
+
+
+def _is_news(record: Record, age_s: float) -> bool:
+    """Is there something to forget of an app that is well now, for so long?"""
+    return not record.proven or (age_s >= STEADY_S and bool(record.attempts or record.error))
 
 
 def after_start(record: Record, now: float, error: str) -> Record:

@@ -28,6 +28,7 @@ from stream_apps.deploy.loading import load_app
 from stream_apps.deploy.reconcile import (
     LONGEST_PAUSE_S,
     MOST_ATTEMPTS,
+    STEADY_S,
     after_settling,
     after_start,
     decide,
@@ -139,6 +140,7 @@ def test_an_unhealthy_version_is_told_with_its_exception() -> None:
         ({"attempts": MOST_ATTEMPTS}, "absent", False, "leave"),
         ({"attempts": 2}, "running", False, "leave"),
         ({"attempts": 2}, "running", True, "settle"),
+        ({"attempts": 2, "not_before": 99.0}, "running", False, "leave"),
         ({"wanted": "stopped"}, "running", True, "stop"),
         ({"wanted": "stopped"}, "absent", False, "leave"),
         ({"trying": 2}, "running", True, "undo"),
@@ -147,7 +149,14 @@ def test_an_unhealthy_version_is_told_with_its_exception() -> None:
     ],
 )
 def test_the_keeper_does_one_thing(changed: dict[str, Any], phase: Phase, settled: bool, expected: str) -> None:
-    assert decide(record(**changed), Sight(phase=phase, settled=settled), now=100.0) == expected
+    assert decide(record(**changed), Sight(phase=phase, settled=settled, since=50.0), now=100.0) == expected
+
+
+def test_attempts_are_forgotten_only_of_an_app_that_stays_well() -> None:
+    well = Sight(phase="running", settled=True, since=100.0)
+    assert decide(record(attempts=2), well, now=100.0 + STEADY_S - 1) == "leave"
+    assert decide(record(attempts=2), well, now=100.0 + STEADY_S) == "settle"
+    assert decide(record(proven=False), well, now=101.0) == "settle"
 
 
 def test_starting_again_waits_longer_each_time_and_ends() -> None:
@@ -315,7 +324,7 @@ def test_a_generation_of_its_own_writes_beside_the_real_topics_under_the_same_ta
 
 
 def test_a_home_has_one_keeper_and_only_where_something_is_wanted(tmp_path: Path) -> None:
-    (found,) = (one for one in companions() if one is keeping)  # type: ignore[comparison-overlap] # a module is one
+    (found,) = (one for one in companions() if one is keeping)
     settings = Settings(home=tmp_path, kafka="127.0.0.1:1")
     found.begin(settings)
     assert keeping.keeper(settings) is None
