@@ -81,7 +81,7 @@ def routes(app: FaustApp[Any]) -> tuple[Route, ...]:
     """One route per input, in the app's order.
 
     Raises:
-        BadInput: two inputs alike, or a `by` that names no column.
+        BadInput: two inputs alike, a `by` that names no column, or a space that is the worker's own.
     """
     names: dict[str, tuple[str, ...]] = {}
     found: dict[str, Route] = {}
@@ -98,9 +98,11 @@ def routes(app: FaustApp[Any]) -> tuple[Route, ...]:
 
 
 def _check(app: FaustApp[Any], given: Input) -> None:
-    columns = {column.name for column in given.contract.columns}
-    if not given.by or (unknown := set(given.by) - columns):
-        raise BadInput(f"{app.name}: {given.contract.table} cannot be read by {given.by or unknown}")
+    unknown = set(given.by) - {column.name for column in given.contract.columns}
+    if not given.by or unknown:
+        raise BadInput(f"{app.name}: {given.contract.table} cannot be read by {sorted(unknown) or 'nothing'}")
+    if given.space.startswith("@"):
+        raise BadInput(f"{app.name}: space {given.space!r} is the worker's own", hint="begin it with a letter")
 
 
 def tables_read(app: FaustApp[Any]) -> tuple[Contract, ...]:
