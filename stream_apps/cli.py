@@ -401,6 +401,7 @@ def _operations(name: str, within_s: float = 180.0, app: App | None = None) -> I
     current: Settings = settings()
     deployment = Deployment.of(current, name)
     kind = engine_of(app) if app is not None else _deployed(deployment).engine
+    deployment.make()
     with Telling(Console(stderr=True)) as tell, deployment.alone(BUSY_S):
         yield Operations(current, deployment, engine_named(kind, current), within_s=within_s, tell=tell)
     keeping.begin(current)

@@ -17,8 +17,8 @@ CLOSE_S = 10.0
 LOOK_EVERY_S = 1.0
 
 
-def until_caught_up(settings: Settings, engine: Engine, where: Place, standing: Standing) -> Iterator[int]:
-    """Gives how many records are left, again and again, until what waits is fresh.
+def until_caught_up(settings: Settings, engine: Engine, old: Place, where: Place, standing: Standing) -> Iterator[int]:
+    """Gives how many records are left, again and again, until what waits is fresh, or no more than waits for the old.
 
     There is no deadline: how long it takes depends on the topics, and one who watches can stop it.
 
@@ -32,6 +32,6 @@ def until_caught_up(settings: Settings, engine: Engine, where: Place, standing: 
             raise StackError(f"{where.name}, version {where.number}, {sight.phase} while it caught up: {sight.error}")
         left = lag(settings, engine.group(where), engine.topics(where))
         yield left.records
-        if left.oldest_s <= CLOSE_S:
+        if left.oldest_s <= CLOSE_S or left.records <= lag(settings, engine.group(old), engine.topics(old)).records:
             return
         time.sleep(LOOK_EVERY_S)

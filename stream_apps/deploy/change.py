@@ -137,7 +137,7 @@ class Change:
         self._stand(self.new, self.engine.start(self.new, Standing(staged=True), resume=""))
 
     def _catch_up(self) -> None:
-        for behind in until_caught_up(self.settings, self.engine, self.new, self._standing(self.new)):
+        for behind in until_caught_up(self.settings, self.engine, self.old, self.new, self._standing(self.new)):
             self.tell("", behind=behind)
             tend(self.settings, self.deployment, self.engine, trying=True)  # the old version is looked after meanwhile
 

@@ -63,16 +63,19 @@ class Deployment:
         """Replace a version's standing."""
         write(self.version(number) / "standing.json", standing)
 
+    def make(self) -> None:
+        """Create the folder, so that one can be alone with it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
     @contextmanager
     def alone(self, within_s: float = 0.0) -> Iterator[None]:
         """Be the only one that changes this deployment; the lock goes with the process that holds it, however it ends.
 
         Raises:
-            Busy: another process is, for longer than `within_s`.
+            Busy: another process is, for longer than `within_s`; or the folder is not there: see `make`.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + within_s
-        with (self.path / "lock").open("a+b") as file:
+        with self._lock_file() as file:
             while not _locked(file):
                 if time.monotonic() >= deadline:
                     file.seek(0)
@@ -82,6 +85,12 @@ class Deployment:
             file.write(f"pid {os.getpid()}".encode())
             file.flush()
             yield
+
+    def _lock_file(self) -> IO[bytes]:
+        try:
+            return (self.path / "lock").open("a+b")
+        except FileNotFoundError as error:
+            raise Busy(self.name, "whoever deletes it") from error
 
 
 class Busy(BadInput):

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import structlog
 
@@ -28,6 +31,7 @@ LOOK_EVERY_S = 1.0
 SERVERS_GONE_S = 5
 """So many looks in a row without the servers' supervisor, once there was one, mean that they were stopped."""
 MOST_AT_ONCE = 8
+METRICS_EVERY_S = 10.0
 
 log = structlog.get_logger()
 
@@ -39,11 +43,12 @@ class Keeper:
         self.settings = current
         self.stopping = threading.Event()
         self.pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="app")
-        self.work: dict[str, Future[None]] = {}
+        self.work: dict[str, Future[object]] = {}
         self.servers = FlinkServers(current)
         self.told: dict[str, str] = {}
         self.saw_supervisor = False
         self.looks_without = 0
+        self.metrics_due = 0.0
 
     def run(self) -> None:
         """Until told to end, or the servers are gone."""
@@ -73,18 +78,19 @@ class Keeper:
             self._do(":servers", self.servers.mend)
         for name, record in records.items():
             if record.target == "local":
-                self._do(name, lambda d=found[name], kind=record.engine: self._tend(d, kind))
-        if self.settings.metrics_port is not None:
+                self._do(name, partial(self._tend, found[name], record.engine))
+        if self.settings.metrics_port is not None and time.monotonic() >= self.metrics_due:
+            self.metrics_due = time.monotonic() + METRICS_EVERY_S
             self._do(":metrics", lambda: metrics.observe(self.settings))
 
-    def _do(self, what: str, job: object) -> None:
+    def _do(self, what: str, job: Callable[[], object]) -> None:
         """On a thread, unless the last of its kind is still under way; trouble is told once, until it changes."""
         before = self.work.get(what)
         if before is not None and not before.done():
             return
         if before is not None:
             self._tell(what, before.exception())
-        self.work[what] = self.pool.submit(job)  # type: ignore[arg-type]
+        self.work[what] = self.pool.submit(job)
 
     def _tell(self, what: str, error: BaseException | None) -> None:
         told = "" if error is None else str(error)

@@ -84,8 +84,8 @@ def _waiting(settings: Settings, state: TopicState, behind: Mapping[int, int]) -
     """Records still to be read, and the time (ms since 1970) of the oldest of them."""
     short = {p: state.end[p] - distance for p, distance in behind.items() if distance <= SHORT}
     long = {p: state.end[p] - distance for p, distance in behind.items() if distance > SHORT}
-    first_of_long = {p: first + 1 for p, first in long.items()}
     records = [r for some in read(settings.kafka_bootstrap, state.topic, short, state.end) for r in some]
-    heads = [r for some in read(settings.kafka_bootstrap, state.topic, long, first_of_long) for r in some]
+    # The records that stood at those very offsets may be compacted away: the next ones count.
+    heads = next(read(settings.kafka_bootstrap, state.topic, long, state.end), [])
     times = [record.timestamp()[1] for record in (*records, *heads)]
     return len(records) + sum(behind[p] for p in long), min(times, default=None)
