@@ -23,6 +23,7 @@ from olist.errors import Fenced, OlistError
 from olist.settings import Settings
 from stream_apps.faust.forwarding import Watermarks, source_name
 from stream_apps.faust.held import Held, first_steps, take_over
+from stream_apps.faust.purging import purge
 from stream_apps.faust.routes import tables_read
 from stream_apps.faust.taking import Taker
 from stream_apps.faust.transport import Transport
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 COMMIT_S = 1.0
 TICK_S = 0.5
 TELL_S = 1.0
+PURGE_S = 60.0
 AT_ONCE = 500  # steps of a recovery between two looks at the event loop
 
 
@@ -48,7 +50,9 @@ class Shell:
     held: dict[int, Held] = field(default_factory=dict)
     _coming: dict[int, asyncio.Task[Held]] = field(default_factory=dict)
     _done: dict[TP, int] = field(default_factory=dict)  # next offset to take
+    _passed: dict[int, int] = field(default_factory=dict)  # of forwarded records: may be purged
     _broadcast: Watermarks = field(default_factory=dict)
+    _joined: bool = False
     _beat_s: float = 0.0
     _message: Any = None
     _queue: Any = None
@@ -78,6 +82,7 @@ class Shell:
         app.agent(topic, name=taker.app.name)(self._take_all)
         app.task(self._tick_always)
         app.task(self._tell_always)
+        app.task(self._purge_always)
         self._app = app
         return app
 
@@ -94,6 +99,7 @@ class Shell:
                 if held.clock.reached != held.record.reached:
                     self.taker.memory.save(held.number, *held.record_of(held.record.clock_us))
             await self.taker.writer.flush()
+            self._passed.update({tp.partition: at for tp, at in allowed.items() if tp.topic == self.taker.names.by_key})
             return allowed
         raise AssertionError("unreachable")
 
@@ -125,7 +131,7 @@ class Shell:
         with Deadly(self):
             numbers = {tp.partition for tp in given[1]}
             self._forget_partitions()
-            self._beat_s = time.monotonic()
+            self._beat_s, self._joined = time.monotonic(), True
             self._coming = {number: asyncio.ensure_future(self._take_over(number)) for number in sorted(numbers)}
             log.info("assigned", app=self.taker.app.name, partitions=sorted(numbers))
 
@@ -137,7 +143,8 @@ class Shell:
     def _forget_partitions(self) -> None:
         for coming in self._coming.values():
             coming.cancel()
-        self._coming, self.held = {}, {}
+        self._coming, self.held, self._joined = {}, {}, False
+        self._passed.clear()
         self._done.clear()
         self._broadcast.clear()
         self.taker.reached.clear()
@@ -199,12 +206,19 @@ class Shell:
                 await self.tell()
                 await asyncio.sleep(TELL_S)
 
+    async def _purge_always(self) -> None:
+        while True:
+            with Deadly(self):
+                await asyncio.sleep(PURGE_S)
+                passed, self._passed = self._passed, {}
+                await asyncio.to_thread(purge, self.settings.kafka_bootstrap, self.taker.names.by_key, passed)
+
     async def tell(self) -> None:
         """Bring the status up to date."""
         status = self.taker.told.status
         status.partitions = sorted(self._coming)
         status.states = sum(len(held.part.entries) for held in self.held.values())
-        status.phase = "running" if self._coming.keys() == self.held.keys() and self._coming else "recovering"
+        status.phase = "running" if self._joined and self._coming.keys() == self.held.keys() else "recovering"
         status.clock_us = min((held.clock.now_us for held in self.held.values()), default=None)
         status.lag = await self._lag()
         self.taker.told.stand(sum((held.part.standing for held in self.held.values()), Counter()))

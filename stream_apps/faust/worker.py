@@ -5,6 +5,7 @@ It makes the topics that are missing, and tells what it does in the file that ``
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ from stream_apps.faust.shell import Shell
 from stream_apps.faust.taking import Taker
 from stream_apps.faust.telling import Status, Told
 from stream_apps.faust.writer import Writer
+
+COLLECT_AFTER = 50_000  # objects: an event makes hundreds that no cycle holds
 
 
 def shell(
@@ -84,6 +87,7 @@ def main(
     worker = faust.Worker(
         made.build(), loglevel="WARN", redirect_stdouts=False, quiet=True, daemon=True, stdout=sys.stderr
     )
+    gc.set_threshold(COLLECT_AFTER)
     worker.spinner = None  # it writes to the log, terminal or not
     raise worker.execute_from_commandline()
 

@@ -17,9 +17,11 @@ from confluent_kafka import Consumer, TopicPartition
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.tables import ORDER_ITEMS, ORDERS, Order, OrderItem
-from olist.topics.admin import admin_client, delete_topics, ensure_topics, topic_states
+from olist.topics.admin import admin_client, delete_topics, ensure_topic, ensure_topics, topic_states
 from olist.topics.reading import read
 from stream_apps.deploy.loading import load_app
+from stream_apps.faust.names import BY_KEY_CONFIG
+from stream_apps.faust.purging import purge
 from tests.faust_workers import FaustWorker
 from tests.shops import latest, records
 from tests.waiting import wait_until
@@ -312,3 +314,13 @@ def test_rows_that_do_not_change_are_not_written_again(settings: Settings, app: 
         worker.wait_for(2)
         worker.stop()
         assert len(records(settings, contract)) == written
+
+
+def test_forwarded_records_are_deleted_once_they_are_taken(settings: Settings) -> None:
+    cut = f"{settings.topic_prefix}.tally.by-key"
+    ensure_topic(settings, cut, BY_KEY_CONFIG, PARTITIONS)
+    Writer(settings).to(cut, [(b"%d" % number, b"{}") for number in range(100)])
+    end = topic_states(admin_client(settings.kafka_bootstrap), [cut])[cut].end
+    purge(settings.kafka_bootstrap, cut, {0: end[0] - 1, 1: end[1]})
+    left = topic_states(admin_client(settings.kafka_bootstrap), [cut])
+    assert left[cut].first == {0: end[0] - 1, 1: end[1], 2: 0}
