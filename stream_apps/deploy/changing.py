@@ -1,0 +1,182 @@
+"""The commands of `olist apps` that change one deployed app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from olist.errors import BadInput, StackError
+from stream_apps.deploy.change import Outcome
+from stream_apps.deploy.command_parts import (
+    deployed,
+    file_option,
+    name_argument,
+    operations_on,
+    output_option,
+    within_option,
+    yes_option,
+)
+from stream_apps.deploy.loading import file_of
+from stream_apps.deploy.operations import Plan
+
+
+@click.command("savepoint")
+@name_argument
+@output_option
+def savepoint(name: str, output: str) -> None:
+    """Write an app's state down while it goes on, and print where."""
+    with operations_on(name) as operations:
+        taken = operations.savepoint().savepoint
+    click.echo(msgspec.json.encode({"name": name, "savepoint": taken}) if output == "json" else taken)
+
+
+@click.command("stop")
+@name_argument
+@click.option("--drain", is_flag=True, help="Let every timer and window fire first: for an app that will not go on.")
+def stop(name: str, drain: bool) -> None:
+    """Stop an app with its state written down; `olist apps restart` goes on from exactly there."""
+    with operations_on(name) as operations:
+        operations.stop(drain=drain)
+    click.echo(f"{name}: stopped")
+
+
+@click.command("restart")
+@name_argument
+@within_option
+def restart(name: str, within_s: float) -> None:
+    """Stop an app, if it runs, and start the same version again from where it stopped."""
+    with operations_on(name, within_s) as operations:
+        record = operations.restart()
+    click.echo(f"{name}: version {record.current} is healthy")
+
+
+@click.command("scale")
+@name_argument
+@click.argument("parallelism", type=click.IntRange(1))
+@within_option
+def scale(name: str, parallelism: int, within_s: float) -> None:
+    """Run an app with so many parallel tasks, or workers, from where it stands.
+
+    More than its topics have partitions would idle.
+    """
+    with operations_on(name, within_s) as operations:
+        operations.restart(parallelism)
+    click.echo(f"{name}: healthy with parallelism {parallelism}")
+
+
+@click.command("upgrade")
+@name_argument
+@click.option("--plan", "only_plan", is_flag=True, help="Only say what differs, and what becomes of the state.")
+@click.option("--rebuild", is_flag=True, help="Build the state anew beside the old version, then take its place.")
+@click.option("--anyway", is_flag=True, help="Try it although the plan says that the state is refused.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@file_option
+@within_option
+@output_option
+def upgrade(
+    name: str,
+    only_plan: bool,
+    rebuild: bool,
+    anyway: bool,
+    yes: bool,
+    path: Path | None,
+    within_s: float,
+    output: str,
+) -> None:
+    """Go to the file as it is now. If the new version does not become healthy, the old one goes on from its savepoint.
+
+    \b
+    olist apps upgrade order_documents --plan
+    olist apps upgrade order_documents --yes
+    olist apps upgrade order_documents --rebuild    for a change that no savepoint can carry
+
+    What becomes of the state:
+    \b
+    restored                           the new version goes on where the old one stopped
+    restored, old rows not rewritten   the same; rows change their form only when their inputs change again
+    state refused                      only --rebuild can do it; nothing is stopped
+    """
+    code = path or file_of(name)
+    with operations_on(name, within_s) as operations:
+        plan = operations.plan(code)
+        _show_plan(name, plan.difference, plan.verdict.road, plan.verdict.why, output if only_plan else "table")
+        if only_plan or not (plan.difference or rebuild):
+            return
+        if not (plan.verdict.carries or rebuild or anyway):
+            raise BadInput(
+                f"{name}: state refused, nothing was stopped: {plan.verdict.why}",
+                hint=f"olist apps upgrade {name} --rebuild",
+            )
+        if not yes:
+            click.confirm("upgrade?", abort=True, err=True)
+        outcome = operations.upgrade(code, rebuild=rebuild)
+    _conclude(name, outcome, f"olist apps upgrade {name} --rebuild")
+    click.echo(
+        f"{name}: version {deployed(operations.deployment).current} is healthy; its state: {_fate(rebuild, plan)}"
+    )
+
+
+def _fate(rebuild: bool, plan: Plan) -> str:
+    return "built anew" if rebuild else plan.verdict.road
+
+
+def _show_plan(name: str, difference: str, road: str, why: str, output: str) -> None:
+    if output == "json":
+        click.echo(msgspec.json.encode({"name": name, "difference": difference, "road": road, "why": why}))
+        return
+    for line in difference.splitlines():
+        colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+        click.secho(line, fg=colour)
+    click.echo(f"{name}: {road}: {why}" if difference else f"{name}: nothing differs")
+
+
+@click.command("rollback")
+@name_argument
+@yes_option
+@within_option
+def rollback(name: str, yes: bool, within_s: float) -> None:
+    """Back to the version before the last upgrade, from where it stood then.
+
+    Its savepoint holds how far it had read, so it reads again what came since, and writes each of those rows once more
+    in its own form: outputs are keyed, so they replace the newer version's. A key that only the newer version wrote
+    stays. After a rebuild, the rows that were exchanged come back first.
+    """
+    with operations_on(name, within_s) as operations:
+        record = operations.record()
+        if record.previous is None or not yes:
+            click.echo(f"would go from version {record.current} back to {record.previous or 'none: there is no other'}")
+        if not yes:
+            return
+        outcome = operations.rollback()
+    _conclude(name, outcome, f"olist apps logs {name}")
+    click.echo(f"{name}: version {deployed(operations.deployment).current} is healthy")
+
+
+def _conclude(name: str, outcome: Outcome, way_out: str) -> None:
+    """Raise unless the new version runs."""
+    if outcome.end == "done":
+        return
+    told = {
+        "untouched": "the old version never stopped",
+        "put back": "the old version runs again from where it stopped",
+        "broken": "and the old version could not be started either; the keeper goes on trying",
+    }
+    raise StackError(f"{name}: not done, {told[outcome.end]}: {outcome.problem}", hint=way_out)
+
+
+@click.command("delete")
+@name_argument
+@yes_option
+def delete(name: str, yes: bool) -> None:
+    """Stop an app and remove its versions, its state and its groups. The topics that it wrote stay."""
+    with operations_on(name) as operations:
+        for line in operations.doomed():
+            click.echo(f"{'removing' if yes else 'would remove'} {line}")
+        if yes:
+            operations.delete()
+    click.echo(f"{name}: deleted" if yes else "nothing was removed; --yes does it")
+
+
+COMMANDS = (savepoint, stop, restart, scale, upgrade, rollback, delete)
