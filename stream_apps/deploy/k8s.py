@@ -159,12 +159,11 @@ def _faust(app: App, code: str, parallelism: int, where: Cluster) -> list[Manife
         "name": "worker",
         "image": where.app_image,
         "command": ["python", "-P", "-m", "stream_apps.faust.worker", app.name],
-        "args": ["--file", f"{APP_FOLDER}/{app.name}.py", "--instance", "$(POD_NAME)", "--status", "/tmp/status"],
+        "args": ["--file", f"{APP_FOLDER}/{app.name}.py", "--status", "/tmp/status"],
         "env": [
             {"name": "OLIST_KAFKA", "value": where.kafka},
             {"name": "OLIST_METRICS_PORT", "value": "9000"},
             {"name": "OLIST_LOG_FORMAT", "value": "json"},
-            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         ],
         "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
         "volumeMounts": [{"name": "app", "mountPath": APP_FOLDER}, {"name": "scratch", "mountPath": "/tmp"}],
