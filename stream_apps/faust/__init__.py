@@ -17,6 +17,7 @@ In the order of a record's way:
     writer.py       one producer for states, rows and forwarded records: one flush puts all in order
     taking.py       what becomes of one record
     shell.py        the Faust app around it: assignment, recovery, the loop, the clock's tick, commits
+    ending.py       how a worker ends on an error
     telling.py      what the worker counts of itself, in the metrics and for its status file
     purging.py      forwarded records that were taken are deleted
     worker.py       the process

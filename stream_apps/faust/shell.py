@@ -1,26 +1,25 @@
 """The Faust app around a `Taker`: assignment, recovery, the loop, the clock's tick, commits.
 
-Whatever goes wrong ends the process at once, like a kill: nothing is committed after an error, and the supervisor's
-next worker goes on from the last commit. A record is never skipped.
+A record is never skipped: whatever goes wrong ends the process (`ending.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
 import faust
 import structlog
 from faust.types import TP, EventT
 
-from olist.errors import Fenced, OlistError
+from olist.errors import Fenced
 from olist.settings import Settings
+from stream_apps.app import Key
+from stream_apps.faust.ending import Deadly
 from stream_apps.faust.forwarding import Watermarks, source_name
 from stream_apps.faust.held import Held, first_steps, take_over
 from stream_apps.faust.purging import purge
@@ -58,6 +57,9 @@ class Shell:
     _queue: Any = None
     _told_events: int = -1
 
+    def __post_init__(self) -> None:
+        self._deadly = Deadly(self.taker.told, self._where)
+
     def build(self) -> faust.App:
         """The Faust app, ready to run."""
         taker, settings = self.taker, self.settings
@@ -88,7 +90,7 @@ class Shell:
 
     async def before_commit(self, offsets: Mapping[TP, int]) -> Mapping[TP, int]:
         """Broadcast watermarks and flush; allow what was taken when this began."""
-        with Deadly(self):
+        with self._deadly:
             self._check_lease()
             allowed = {tp: min(offset, self._done[tp]) for tp, offset in offsets.items() if tp in self._done}
             reached = dict(self.taker.reached)
@@ -108,9 +110,9 @@ class Shell:
 
     async def _take_all(self, stream: faust.StreamT[Any]) -> None:
         channel: Any = stream.channel
-        deadly, self._queue = Deadly(self), channel.queue
+        self._queue = channel.queue
         async for event in stream.events():
-            with deadly:
+            with self._deadly:
                 await self._take(event)
 
     async def _take(self, event: EventT[Any]) -> None:
@@ -128,7 +130,7 @@ class Shell:
         return await coming
 
     async def _assigned(self, *given: Any, **_: Any) -> None:
-        with Deadly(self):
+        with self._deadly:
             numbers = {tp.partition for tp in given[1]}
             self._forget_partitions()
             self._beat_s, self._joined = time.monotonic(), True
@@ -136,7 +138,7 @@ class Shell:
             log.info("assigned", app=self.taker.app.name, partitions=sorted(numbers))
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
-        with Deadly(self):
+        with self._deadly:
             await self.taker.writer.flush()
             self._forget_partitions()
 
@@ -151,7 +153,7 @@ class Shell:
 
     async def _take_over(self, number: int) -> Held:
         """Read the partition's states back and write what fell due meanwhile."""
-        with Deadly(self):
+        with self._deadly:
             taker = self.taker
             remembered = await asyncio.to_thread(taker.memory.recall, number)
             held = take_over(taker.app, number, remembered, self.code, self.topics)
@@ -175,7 +177,7 @@ class Shell:
     async def _tick_always(self) -> None:
         self._beat_s = time.monotonic()
         while True:
-            with Deadly(self):
+            with self._deadly:
                 await asyncio.sleep(TICK_S)
                 self._check_lease()
                 self._beat_s = time.monotonic()
@@ -202,13 +204,13 @@ class Shell:
 
     async def _tell_always(self) -> None:
         while True:
-            with Deadly(self):
+            with self._deadly:
                 await self.tell()
                 await asyncio.sleep(TELL_S)
 
     async def _purge_always(self) -> None:
         while True:
-            with Deadly(self):
+            with self._deadly:
                 await asyncio.sleep(PURGE_S)
                 passed, self._passed = self._passed, {}
                 await asyncio.to_thread(purge, self.settings.kafka_bootstrap, self.taker.names.by_key, passed)
@@ -250,34 +252,10 @@ class Shell:
         if stopped_s * 1000 > self.settings.session_timeout_ms * STILL_OURS:
             raise Fenced(f"{self.taker.app.name}: this worker did not run for {stopped_s:.1f} s", hint="start it again")
 
-    def die(self, error: BaseException) -> None:
-        """Tell what went wrong and end the process, committing nothing more."""
+    def _where(self) -> tuple[str, Key | None]:
+        """The record in hand, and the key in hand of its partition."""
         message = self._message
-        where = f"{message.topic}[{message.partition}]@{message.offset}" if message is not None else ""
-        key = next((h.part.at_hand for h in self.held.values() if message and h.number == message.partition), None)
-        known = isinstance(error, OlistError)
-        log.error(
-            "stopped", app=self.taker.app.name, error=f"{type(error).__name__}: {error}", at=where, key=key,
-            hint=getattr(error, "hint", ""), exc_info=None if known else error,
-        )  # fmt: skip
-        status = self.taker.told.status
-        status.phase, status.error = "failed", f"{type(error).__name__}: {error} (at {where}, key {key})"
-        self.taker.told.publish()
-        os._exit(1)
-
-
-@dataclass(frozen=True)
-class Deadly:
-    """A part of the code in which no error is survived."""
-
-    shell: Shell
-
-    def __enter__(self) -> None:
-        """Nothing."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the process on an error; a cancelled task is none."""
-        if isinstance(error, Exception):
-            self.shell.die(error)
+        if message is None:
+            return "", None
+        held = self.held.get(message.partition)
+        return f"{message.topic}[{message.partition}]@{message.offset}", held.part.at_hand if held else None
