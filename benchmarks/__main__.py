@@ -7,7 +7,6 @@ make bench ARGS="--targets iceberg --no-peer --changes 200000"
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,13 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-import psutil
 from rich.console import Console
 
 from benchmarks.freshness import freshness
 from benchmarks.mix import Mix
 from benchmarks.peer import peer_costs
-from benchmarks.report import Report, as_json, show
+from benchmarks.report import Report, as_json, machine, show
 from benchmarks.servers import settings_for
 from benchmarks.sinks import Cost, sink_cost
 from benchmarks.topic import TopicWriter
@@ -90,13 +88,6 @@ class Bench:
         sent_s = found["changes"] / found["changes_per_s_core"]
         stages = {"encode": found["cpu_us"]["encode"] * found["changes"] / 1e6}
         self.report.costs.append(Cost("replay", found["changes"], sent_s, 0.0, stages))
-
-
-def machine() -> str:
-    """What the figures were measured on."""
-    cores, memory = os.cpu_count(), psutil.virtual_memory().total / 2**30
-    load = os.getloadavg()[0]
-    return f"{cores} cores, {memory:.0f} GB of memory, load {load:.1f} before the run"
 
 
 @click.command()

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import msgspec
+import psutil
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.freshness import Freshness
 from benchmarks.sinks import Cost
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    cores, memory = os.cpu_count(), psutil.virtual_memory().total / 2**30
+    load = os.getloadavg()[0]
+    return f"{cores} cores, {memory:.0f} GB of memory, load {load:.1f} before the run"
 
 
 class Report(msgspec.Struct):

@@ -64,8 +64,8 @@ class TopicWriter:
     def pace(self, changes_per_s: int, seconds: float) -> Written:
         """So many changes a second, spread evenly; with stamps."""
         written = Written()
-        for due in _due(changes_per_s, seconds):
-            for sent in self.mix.changes(due):
+        for count in due(changes_per_s, seconds):
+            for sent in self.mix.changes(count):
                 self._send(sent, written, stamped=True)
         return self._done(written)
 
@@ -92,7 +92,7 @@ class TopicWriter:
         return written
 
 
-def _due(per_s: int, seconds: float) -> Iterator[int]:
+def due(per_s: int, seconds: float) -> Iterator[int]:
     """How many are due now, step by step. A late step makes up for it."""
     started, done = time.monotonic(), 0
     while done < per_s * seconds:
