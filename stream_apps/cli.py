@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ from stream_apps.deploy.command_parts import (
 )
 from stream_apps.deploy.folder import Deployment, deployments
 from stream_apps.deploy.loading import engine_of, file_of, load_app
+
+SIDE_BY_SIDE = 3
+"""Apps that are deployed at once: a start is half waiting, half compiling."""
 
 
 @click.group("apps")
@@ -92,7 +96,7 @@ def run(name: str, path: Path | None) -> None:
 
 @command.command("deploy")
 @click.argument("name", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every app of stream_apps/, one after the other.")
+@click.option("--all", "everything", is_flag=True, help="Every app of stream_apps/, a few side by side.")
 @click.option("--engine", type=click.Choice(["flink", "faust"]), help="With --all: only this engine's.")
 @click.option("--target", type=click.Choice(["local", "k8s"]), default="local", show_default=True)
 @click.option("--parallelism", type=click.IntRange(1), default=1, show_default=True)
@@ -123,14 +127,20 @@ def deploy(
     if target == "k8s":
         _print_manifests(paths, parallelism, dry_run=dry_run)
         return
-    for one in paths:
-        app = load_app(one)
-        if dry_run:
+    loaded = {one: load_app(one) for one in paths}
+    if dry_run:
+        for one, app in loaded.items():
             click.echo(f"would deploy {app.name} ({engine_of(app)}, parallelism {parallelism}) from {one}")
-            continue
-        with operations_on(app.name, within_s, app) as operations:
-            record = operations.deploy(one, parallelism)
-        click.echo(f"{app.name}: version {record.current} is healthy")
+        return
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for done in [pool.submit(_deploy, one, app, parallelism, within_s) for one, app in loaded.items()]:
+            done.result()
+
+
+def _deploy(path: Path, app: App, parallelism: int, within_s: float) -> None:
+    with operations_on(app.name, within_s, app) as operations:
+        record = operations.deploy(path, parallelism)
+    click.echo(f"{app.name}: version {record.current} is healthy")
 
 
 def _print_manifests(paths: Sequence[Path], parallelism: int, *, dry_run: bool) -> None:
