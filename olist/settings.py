@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     flink: str | None = Field(None, description="URL of a Flink session cluster (its REST API) that is already there")
     flink_port: int = Field(18081, description="port of the local Flink's REST API and web page")
     flink_inner_port: int = Field(18084, description="first of the local Flink's six inner ports")
-    flink_slots: int = Field(4, ge=1, description="task slots of the local Flink: the sum of its jobs' parallelism")
+    flink_slots: int = Field(6, ge=1, description="task slots of the local Flink: the sum of its jobs' parallelism")
     flink_jobmanager_heap_mb: int = Field(448, description="heap of the local Flink's JobManager")
     flink_taskmanager_heap_mb: int = Field(640, ge=256, description="heap of the local Flink's TaskManager")
     flink_state_mb: int = Field(512, description="memory of RocksDB, beside that heap, shared by all slots")

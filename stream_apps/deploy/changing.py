@@ -92,8 +92,8 @@ def upgrade(
     olist apps upgrade order_documents --yes
     olist apps upgrade order_documents --rebuild    for a change that no savepoint can carry
 
-    What becomes of the state:
     \b
+    What becomes of the state:
     restored                           the new version goes on where the old one stopped
     restored, old rows not rewritten   the same; rows change their form only when their inputs change again
     state refused                      only --rebuild can do it; nothing is stopped

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -34,7 +37,22 @@ def submit(
     jar = flink.jar(environment.python_jar)
     program = ["-pyclientexec", str(environment.python), "-pyexec", str(environment.python), "-py", str(DRIVER)]
     files = [str(path.resolve()) for path in (job, plan) if path is not None]
-    return flink.run(jar, PROGRAM_DRIVER, [*program, "execute", *files], resume=resume, parallelism=parallelism)
+    with _alone(settings):
+        return flink.run(jar, PROGRAM_DRIVER, [*program, "execute", *files], resume=resume, parallelism=parallelism)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One program at a time in the JobManager, whoever submits it.
+
+    PyFlink keeps the gateway to a program in a static field there: while one runs, others are refused with no more than
+    an IllegalArgumentException, and the one that runs may hang. After a JobManager's death all apps want to begin.
+    """
+    lock = settings.home.resolve() / "flink" / "submission.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # whoever holds it gives up after the request's own deadline
+        yield
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ from olist.tables import ORDERS, Order
 from olist.topics.admin import ensure_topics
 from stream_apps.deploy import keeping
 from stream_apps.deploy.folder import Deployment, deployments
-from tests.apps import Load, Rows, by_status, expect_rows, olist, status
+from tests.apps import COMMAND_WITHIN_S, Load, Rows, begin, by_status, expect_rows, olist, status
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
 NUMBERS = count(1)
 NAME = "orders_by_status"
+TWIN = "orders_by_status_too"
 CODE = '''
 from olist.contracts import Contract, Long, Row, Str
 from olist.tables import ORDERS
@@ -93,8 +94,8 @@ def write(path: Path, columns: str, where: str = ALL) -> Path:
     return path
 
 
-def settled(settings: Settings, version: int) -> bool:
-    found = status(settings, NAME)
+def settled(settings: Settings, version: int, name: str = NAME) -> bool:
+    found = status(settings, name)
     return bool(found["healthy"]) and found["version"] == version
 
 
@@ -141,25 +142,32 @@ def test_an_app_is_deployed_upgraded_put_back_rebuilt_and_rolled_back_while_orde
 
 
 @pytest.mark.timeout(900)
-def test_an_app_goes_on_by_itself_after_its_cluster_or_its_keeper_was_killed(
+def test_apps_go_on_by_themselves_after_their_cluster_or_their_keeper_was_killed(
     shop: Settings, flink_stack: Stack, tmp_path: Path
 ) -> None:
     path = write(tmp_path / f"{NAME}.py", COUNT.format(NOT_DOUBLED, NO_CUSTOMERS))
+    twin = tmp_path / f"{TWIN}.py"
+    twin.write_text(path.read_text().replace(NAME, TWIN))
     with Load(shop, seed=2) as load:
-        olist(shop, "apps", "deploy", NAME, "--file", str(path))
+        deploying = [begin(shop, "apps", "deploy", code.stem, "--file", str(code)) for code in (path, twin)]
+        assert [process.wait(COMMAND_WITHIN_S) for process in deploying] == [0, 0]
         expect_rows(shop, path, load, counts)
+        expect_rows(shop, twin, load, counts)
 
-        first = Deployment.of(shop, NAME).standing(1)
+        first = {name: Deployment.of(shop, name).standing(1) for name in (NAME, TWIN)}
         pid = flink_stack.states()["jobmanager"].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: Deployment.of(shop, NAME).standing(1).jobs != first.jobs, "the job to be submitted again")
-        wait_until(lambda: settled(shop, version=1), "the app to be healthy again")
-        again = Deployment.of(shop, NAME).standing(1)
-        assert f"{first.job}/chk-" in again.restored, "it goes on from its newest checkpoint"
-        assert status(shop, NAME)["restarts"] >= 1
+        for name in (NAME, TWIN):
+            wait_until(lambda n=name: Deployment.of(shop, n).standing(1).jobs != first[n].jobs, f"{name} again")  # type: ignore[misc]
+            wait_until(lambda n=name: settled(shop, version=1, name=n), f"{name} to be healthy again")  # type: ignore[misc]
+            again = Deployment.of(shop, name).standing(1)
+            assert f"{first[name].job}/chk-" in again.restored, "it goes on from its newest checkpoint"
+            assert status(shop, name)["restarts"] >= 1
         expect_rows(shop, path, load, counts)
+        expect_rows(shop, twin, load, counts)
 
+        again = Deployment.of(shop, NAME).standing(1)
         keeper = keeping.keeper(shop)
         assert keeper is not None
         psutil.Process(keeper).kill()
@@ -167,7 +175,8 @@ def test_an_app_goes_on_by_itself_after_its_cluster_or_its_keeper_was_killed(
         expect_rows(shop, path, load, counts)  # the job does not mind
         status(shop, NAME)
         assert keeping.keeper(shop) not in (None, keeper)
-        assert settled(shop, version=1)
+        wait_until(lambda: settled(shop, version=1), "the app to be seen healthy")
+        assert Deployment.of(shop, NAME).standing(1).jobs == again.jobs, "the new keeper let the job go on"
 
 
 @pytest.mark.timeout(600)
