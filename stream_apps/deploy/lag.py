@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
@@ -41,7 +42,7 @@ def lag(settings: Settings, group: str, topics: Iterable[str]) -> Lag:
         ServerTrouble: Kafka does not answer.
         Stopped: there is no such topic.
     """
-    admin = admin_client(settings.kafka_bootstrap)
+    admin = _admin(settings.kafka_bootstrap)
     states = topic_states(admin, topics)
     stands = committed(admin, group)
     records, oldest_ms = 0, None
@@ -51,6 +52,12 @@ def lag(settings: Settings, group: str, topics: Iterable[str]) -> Lag:
         records += counted
         oldest_ms = min(filter(None, (oldest_ms, at_ms)), default=None)
     return Lag(records, 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))
+
+
+@lru_cache(maxsize=4)
+def _admin(bootstrap: str) -> AdminClient:
+    """One client for every look: two processes that made and dropped one a second died in librdkafka's own thread."""
+    return admin_client(bootstrap)
 
 
 def committed(admin: AdminClient, group: str) -> dict[tuple[str, int], int]:

@@ -120,15 +120,15 @@ def test_shuffled_topics_repeats_and_kills_change_nothing(
         for number, part in enumerate(parts):
             write(writer, part)
             if number == len(parts) // 3:
-                first.wait_for(500)
+                wait_until(lambda: first.status().events + second.status().events >= 500, f"{app} to be under way")
                 first.kill()
             if number == len(parts) // 2:
                 first.start()
             if number == len(parts) * 2 // 3:
                 second.stop()
         second.start()
-        first.wait_until_done()
-        second.wait_until_done()
+        first.wait_until_idle()
+        second.wait_until_idle()
         expect(settings, contract, oracle(data))
 
 
