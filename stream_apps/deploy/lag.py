@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
 import msgspec
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from olist.errors import ServerTrouble
 from olist.positions import TopicState
@@ -22,6 +20,13 @@ from olist.topics.reading import read
 
 SHORT = 1000
 """Distances up to this many offsets are read and counted."""
+
+SETTLING = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+)
+PAUSE_S = 0.1
 
 Offsets = Mapping[tuple[str, int], int]
 """(topic, partition) -> offset."""
@@ -42,9 +47,8 @@ def lag(settings: Settings, group: str, topics: Iterable[str]) -> Lag:
         ServerTrouble: Kafka does not answer.
         Stopped: there is no such topic.
     """
-    admin = _admin(settings.kafka_bootstrap)
-    states = topic_states(admin, topics)
-    stands = committed(admin, group)
+    states = topic_states(admin_client(settings.kafka_bootstrap), topics)
+    stands = committed(settings, group, states.values())
     records, oldest_ms = 0, None
     for state in states.values():
         behind = distances(state, stands)
@@ -54,37 +58,42 @@ def lag(settings: Settings, group: str, topics: Iterable[str]) -> Lag:
     return Lag(records, 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))
 
 
-@lru_cache(maxsize=4)
-def _admin(bootstrap: str) -> AdminClient:
-    """One client for every look: two processes that made and dropped one a second died in librdkafka's own thread."""
-    return admin_client(bootstrap)
+def committed(settings: Settings, group: str, states: Iterable[TopicState]) -> dict[tuple[str, int], int]:
+    """The offsets that a group has committed for some topics; nothing for one that nobody knows.
 
-
-def committed(admin: AdminClient, group: str) -> dict[tuple[str, int], int]:
-    """The offsets that a group has committed; nothing for one that nobody knows.
+    Asked by a consumer of that group which joins nothing: the admin client's own call has no coordinator to ask for
+    when the broker answers that it is another or is loading, and dies in librdkafka's thread (its `rd_kafka_cgrp_op`).
 
     Raises:
         ServerTrouble: Kafka does not answer.
     """
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=TIMEOUT_S)
+    asked = [TopicPartition(state.topic, p) for state in states for p in state.end]
+    consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": group, "log_level": 0})
     try:
-        found = asked[group].result().topic_partitions
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return {}
-        raise ServerTrouble("kafka", f"group {group}: {error}", hint="`olist status`") from error
+        found = _settled(consumer, asked, group)
+    finally:
+        consumer.close()
+    if failed := next((p for p in found if p.error), None):
+        raise ServerTrouble("kafka", f"group {group}, {failed.topic}: {failed.error}", hint="`olist status`")
     return {(str(p.topic), int(p.partition)): int(p.offset) for p in found if p.offset >= 0}
+
+
+def _settled(consumer: Consumer, asked: list[TopicPartition], group: str) -> list[TopicPartition]:
+    """The broker's answer, once a coordinator has taken the group: the first group of a broker waits for its topic."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return consumer.committed(asked, timeout=TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in SETTLING or time.monotonic() > deadline:
+                raise ServerTrouble("kafka", f"group {group}: {error}", hint="`olist status`") from error
+            time.sleep(PAUSE_S)
 
 
 def distances(state: TopicState, stands: Offsets) -> dict[int, int]:
     """Partition -> offsets between where the group stands and the end, where there are any."""
     first = {p: max(stands.get((state.topic, p), 0), state.first[p]) for p in state.end}
     return {p: end - first[p] for p, end in state.end.items() if end > first[p]}
-
-
-def reached(stands: Offsets, ends: Mapping[str, TopicState]) -> bool:
-    """Did the group pass every end? For ends that were taken a while ago."""
-    return all(not distances(state, stands) for state in ends.values())
 
 
 def _waiting(settings: Settings, state: TopicState, behind: Mapping[int, int]) -> tuple[int, int | None]:
