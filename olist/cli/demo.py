@@ -54,7 +54,7 @@ def command(data: Path | None, via: str, core: bool, fresh: bool, keep: bool) ->
     olist demo --data olist.zip      a data set of yours
     olist demo --fresh --keep        from empty servers, which stay up
     olist demo --via postgres        the shop's database and change data capture instead of the direct road
-    olist demo --core                without Flink: half the memory
+    olist demo --core                without Flink, for a small machine
     """
     current, started = settings(), time.monotonic()
     captured = via == "postgres"

@@ -91,7 +91,7 @@ def _rows(table: Table, contract: Contract) -> pl.DataFrame:
 
 
 def _rows_with_null_lists(table: Table, wanted: tuple[str, ...]) -> pl.DataFrame:
-    """The rows as the files hold them. PyIceberg's own scan gives an empty list for a null one: its issue 3833."""
+    """The rows as the files hold them. PyIceberg's own scan gives an empty list for a null one: its #3833."""
     schema = schema_to_pyarrow(table.schema(), include_field_ids=False)
     types = pa.schema([schema.field(name).with_nullable(True) for name in wanted])
     parts = [

@@ -79,7 +79,7 @@ def iceberg(contract: Contract, settings: Settings) -> Rows:
 
 
 def scanned(table: Table, contract: Contract) -> Rows:
-    """By PyIceberg's scan. It reads a null list as an empty one (its issue 3833), so the files say which are null."""
+    """By PyIceberg's scan. It reads a null list as an empty one (its #3833), so the files say which are null."""
     found: Rows = table.scan().to_arrow().to_pylist()
     lists = [column.name for column in contract.columns if isinstance(column.type, ListOf)]
     null = {
