@@ -3,6 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
+# Tests run in so many processes, each with servers of its own; a file's tests stay together, in the order they stand in.
+PROCESSES ?= 2
+SPREAD := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-core demo-cdc test unit laws integration faults check lint types bench lock clean
@@ -20,10 +23,10 @@ demo-cdc: .venv/.ready .venv-flink/.ready ## the same by way of the shop's datab
 	@$(BIN)/olist demo --via postgres $(ARGS)
 
 test: .venv/.ready .venv-flink/.ready ## every test: unit, laws, integration on the real servers, faults
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(SPREAD) $(ARGS)
 
 unit: .venv/.ready ## the tests that need no server (seconds)
-	@$(BIN)/pytest tests/unit tests/golden $(ARGS)
+	@$(BIN)/pytest $(SPREAD) tests/unit tests/golden $(ARGS)
 
 laws: .venv/.ready ## the laws that every sink obeys, on the real servers
 	@$(BIN)/pytest tests/laws $(ARGS)

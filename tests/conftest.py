@@ -12,6 +12,9 @@ from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.stack.ports import free_ports
 
+# Asserts in these helpers explain themselves as those in tests do.
+pytest.register_assert_rewrite("tests.faults.shop", "tests.shops", "tests.apps", "tests.waiting")
+
 
 def settings_on_free_ports(home: Path) -> Settings:
     """Settings of a stack that collides with no other on this machine."""

@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
 from compaction.expire import audited_of
 from olist.contracts import Contract
 from olist.dead_letters import dead_letter_topic
+from olist.derived import contracts
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.table import MOVED
 from olist.settings import Settings
@@ -91,10 +92,10 @@ class Shop:
         return check(self.settings, wait_s=DEADLINE_S, explain=5)
 
     def assert_all_equal(self, targets: tuple[str, ...] = TARGETS) -> None:
-        """Every table equal in every target; the message names the keys that differ."""
+        """Every table equal in every target; the message names the keys that differ and what the processes said."""
         report = self.check(targets)
         unequal = [(f.target, f.state, f.differences, f.note) for f in report.findings if f.state != "equal"]
-        assert not unequal
+        assert not unequal, f"{unequal}\n{self.last_words()}"
         assert len(report.tables) == len(TABLES)
         assert report.exit_code == 0
 
@@ -120,12 +121,20 @@ class Shop:
         delete_topics(self.settings, [*names, dead_letter_topic(self.settings)])
 
     def empty_targets(self) -> None:
-        """Drop every table of every target."""
+        """Drop every table of every target, apps' outputs too: sinks without `tables` carry those as well."""
         for target in TARGETS:
-            for contract in TABLES.values():
+            for contract in contracts().values():
+                if target not in contract.targets:
+                    continue
                 table = factory(target)(contract, self.settings)
                 table.drop()
                 table.close()
+
+    def last_words(self) -> str:
+        """How each process ended, if it did, and the end of what it logged."""
+        codes = [process.poll() for process in self.processes]
+        logs = sorted(self.folder.glob("*.log"))
+        return "\n".join([f"exit codes {codes}", *(f"{log.name}: ...{log.read_text()[-2000:]}" for log in logs)])
 
     def close(self) -> None:
         """End what still runs."""

@@ -69,11 +69,14 @@ def shop(connect_stack: Stack) -> Iterator[CapturedShop]:
 
 @pytest.fixture
 def sinks(shop: CapturedShop, data: Path, tmp_path: Path) -> Iterator[Shop]:
-    """The three sinks as processes, carrying the captured topics to targets that were empty."""
+    """The three sinks as processes, carrying the captured topics to targets that were empty.
+
+    They have begun to read: a sink that finds no Kafka when it starts says so and ends.
+    """
     made = Shop(shop.settings, data, tmp_path, random.Random(3))
     made.empty_targets()
-    for target in TARGETS:
-        made.sink(target)
+    started = [made.sink(target) for target in TARGETS]
+    wait_until(lambda: all("assigned" in sink.said() for sink in started), "the sinks' partitions")
     yield made
     made.close()
     made.empty_targets()
