@@ -49,7 +49,7 @@ class FaustEngine:
     def __init__(self, settings: Settings) -> None:
         home = settings.home.resolve()
         self.settings = settings
-        # The keeper alone serves metrics; a port is one process's.
+        # The keeper serves the metrics of all workers; a port is one process's.
         self.of_workers = settings.model_copy(update={"home": home, "metrics_port": None})
         self.home = Home(home)
 
@@ -106,6 +106,11 @@ class FaustEngine:
         if told is not None and told.error:
             return told.error
         return "\n".join(["it ended; the last lines of its log:", *last_lines(self._log(place, slot), SHOWN_LINES)])
+
+    def told(self, place: Place, standing: Standing) -> list[Status]:
+        """What the workers that run have told last of themselves."""
+        running = [slot for slot, worker in enumerate(standing.workers) if alive(worker) is not None]
+        return [status for slot in running if (status := self._status(place, slot)) is not None]
 
     def savepoint(self, place: Place, standing: Standing) -> Standing:  # noqa: ARG002 - as the protocol has it
         """Refused: there is nothing to do.

@@ -19,10 +19,10 @@ from olist.errors import OlistError, ServerTrouble
 from olist.settings import Settings, settings
 from olist.stack.home import Home
 from olist.telemetry import configure_logging, serve_metrics
-from stream_apps.deploy import metrics
 from stream_apps.deploy.engines import engine_named
 from stream_apps.deploy.folder import Busy, Deployment, deployments
 from stream_apps.deploy.keeping import end_workers, keeper_home
+from stream_apps.deploy.metrics import Observer
 from stream_apps.deploy.record import Engine as Named
 from stream_apps.deploy.servers import FlinkServers
 from stream_apps.deploy.tending import tend
@@ -48,7 +48,7 @@ class Keeper:
         self.told: dict[str, str] = {}
         self.saw_supervisor = False
         self.looks_without = 0
-        self.metrics_due = 0.0
+        self.observer, self.metrics_due = Observer(current), 0.0
 
     def run(self) -> None:
         """Until told to end, or the servers are gone."""
@@ -81,7 +81,7 @@ class Keeper:
                 self._do(name, partial(self._tend, found[name], record.engine))
         if self.settings.metrics_port is not None and time.monotonic() >= self.metrics_due:
             self.metrics_due = time.monotonic() + METRICS_EVERY_S
-            self._do(":metrics", lambda: metrics.observe(self.settings))
+            self._do(":metrics", self.observer.observe)
 
     def _do(self, what: str, job: Callable[[], object]) -> None:
         """On a thread, unless the last of its kind is still under way; trouble is told once, until it changes."""

@@ -1,22 +1,51 @@
-"""What the keeper tells of every app on /metrics."""
+"""What the keeper tells of every app on /metrics, those of Faust workers included: they have no port of their own."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from olist.settings import Settings
 from olist.telemetry import DEPLOYED_HEALTHY, DEPLOYED_LAG, DEPLOYED_RESTARTS, DEPLOYED_WAITING
-from stream_apps.deploy.folder import deployments
+from stream_apps.deploy.faust_engine import FaustEngine
+from stream_apps.deploy.folder import Deployment, deployments
+from stream_apps.deploy.record import Record
 from stream_apps.deploy.status import status_of
+from stream_apps.deploy.versions import place
+from stream_apps.faust.serving import Served
+
+GAUGES = (DEPLOYED_HEALTHY, DEPLOYED_LAG, DEPLOYED_WAITING, DEPLOYED_RESTARTS)
 
 
-def observe(settings: Settings) -> None:
-    """Ask for every local app's status, and set its gauges; what could not be asked keeps its last value."""
-    for name, deployment in deployments(settings).items():
-        record = deployment.record()
-        if record is None or record.target != "local":
-            continue
-        found = status_of(settings, deployment, record)
-        DEPLOYED_HEALTHY.labels(name).set(found.healthy)
-        DEPLOYED_RESTARTS.labels(name).set(found.restarts)
-        if found.lag is not None and found.freshness_s is not None:
-            DEPLOYED_LAG.labels(name).set(found.lag)
-            DEPLOYED_WAITING.labels(name).set(found.freshness_s)
+@dataclass
+class Observer:
+    """Remembers what it has counted of each app."""
+
+    settings: Settings
+    _shown: dict[str, Served] = field(default_factory=dict)
+
+    def observe(self) -> None:
+        """Ask for every local app's status, and set its metrics; what could not be asked keeps its last value."""
+        found = {name: (one, record) for name, one in deployments(self.settings).items() if (record := one.record())}
+        for name in self._shown.keys() - found.keys():
+            self._forget(name)
+        for name, (deployment, record) in found.items():
+            if record.target == "local":
+                self._observe(name, deployment, record)
+
+    def _observe(self, name: str, deployment: Deployment, record: Record) -> None:
+        shown = self._shown.setdefault(name, Served(name))
+        if record.engine == "faust":
+            standing = deployment.standing(record.current)
+            shown.show(FaustEngine(self.settings).told(place(deployment, record, record.current), standing))
+        told = status_of(self.settings, deployment, record)
+        DEPLOYED_HEALTHY.labels(name).set(told.healthy)
+        DEPLOYED_RESTARTS.labels(name).set(told.restarts)
+        if told.lag is not None and told.freshness_s is not None:
+            DEPLOYED_LAG.labels(name).set(told.lag)
+            DEPLOYED_WAITING.labels(name).set(told.freshness_s)
+
+    def _forget(self, name: str) -> None:
+        """A deleted app is not an unhealthy one."""
+        del self._shown[name]
+        for gauge in GAUGES:
+            gauge.remove(name)

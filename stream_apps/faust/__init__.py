@@ -18,7 +18,8 @@ In the order of a record's way:
     taking.py       what becomes of one record
     shell.py        the Faust app around it: assignment, recovery, the loop, the clock's tick, commits
     ending.py       how a worker ends on an error
-    telling.py      what the worker counts of itself, in the metrics and for its status file
+    telling.py      what the worker counts of itself, for its status file
+    serving.py      metrics from the statuses of one worker or of many
     purging.py      forwarded records that were taken are deleted
     worker.py       the process
 

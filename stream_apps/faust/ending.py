@@ -41,7 +41,9 @@ class Deadly:
         (at, key), what = self.where(), f"{type(error).__name__}: {error}"
         ours = isinstance(error, OlistError)
         hint = getattr(error, "hint", "")
-        log.error("stopped", app=self.told.app, error=what, at=at, key=key, hint=hint, exc_info=None if ours else error)
+        log.error(
+            "stopped", app=self.told.status.app, error=what, at=at, key=key, hint=hint, exc_info=None if ours else error
+        )
         status = self.told.status
         status.phase, status.error = "failed", f"{what} (at {at}, key {key})"
         self.told.publish()

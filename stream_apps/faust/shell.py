@@ -24,6 +24,7 @@ from stream_apps.faust.forwarding import Watermarks, source_name
 from stream_apps.faust.held import Held, first_steps, take_over
 from stream_apps.faust.purging import purge
 from stream_apps.faust.routes import tables_read
+from stream_apps.faust.serving import Served
 from stream_apps.faust.taking import Taker
 from stream_apps.faust.transport import Transport
 from stream_apps.faust.writer import STILL_OURS
@@ -59,6 +60,7 @@ class Shell:
 
     def __post_init__(self) -> None:
         self._deadly = Deadly(self.taker.told, self._where)
+        self._served = Served(self.taker.app.name)
 
     def build(self) -> faust.App:
         """The Faust app, ready to run."""
@@ -225,6 +227,7 @@ class Shell:
         status.lag = await self._lag()
         self.taker.told.stand(sum((held.part.standing for held in self.held.values()), Counter()))
         self.taker.told.publish()
+        self._served.show([status])
 
     async def _lag(self) -> int | None:
         """Records between what was taken and the ends, of the partitions held; None while an end is not known."""

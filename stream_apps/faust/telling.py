@@ -1,4 +1,8 @@
-"""What the worker counts of itself, in the metrics and for its status file."""
+"""What the worker counts of itself, for its status file.
+
+The file is all that it tells: whoever serves metrics reads them from statuses (`serving.Served`), the worker its own,
+the keeper those of its workers.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,12 @@ from typing import Literal
 import msgspec
 
 from olist.errors import BadRecord
-from olist.telemetry import APP_CPU, APP_DEAD_LETTERS, APP_EVENTS, APP_FRESHNESS, APP_LAG, APP_ROWS, APP_STANDING
 
 Phase = Literal["starting", "recovering", "running", "stopping", "failed"]
 
 
 class Status(msgspec.Struct):
-    """The status file: written whole, each second, by rename."""
+    """The status file: written whole, each second, by rename. Counts are since the process began."""
 
     app: str
     group: str
@@ -29,7 +32,9 @@ class Status(msgspec.Struct):
     lag: int | None = None  # records behind, of the partitions held; None: not known yet
     events: int = 0
     rows: int = 0
-    dead_letters: int = 0
+    dead_letters: dict[str, int] = {}  # by stage
+    standing: dict[str, int] = {}  # rows that stand, by kind, of the partitions held
+    cpu_s: float = 0.0  # of all threads
     states: int = 0
     last_event_us: int | None = None  # commit time at the source of the newest change taken
     clock_us: int | None = None
@@ -40,16 +45,10 @@ class Status(msgspec.Struct):
 class Told:
     """Counts, as they come."""
 
-    app: str
     status: Status
     path: Path | None
     newest_us: int = 0
-    _cpu_s: float = field(default_factory=time.process_time)
-
-    def __post_init__(self) -> None:
-        self._events, self._rows = APP_EVENTS.labels(self.app), APP_ROWS.labels(self.app)
-        self._told_events = self._told_rows = 0
-        self._kinds: set[str] = set()
+    _began_cpu_s: float = field(default_factory=time.process_time)
 
     def took(self, committed_us: int) -> None:
         """A change."""
@@ -63,31 +62,18 @@ class Told:
 
     def stand(self, rows: Mapping[str, int]) -> None:
         """Rows that stand by kind; a kind that is not named has none left."""
-        for kind in self._kinds - rows.keys():
-            APP_STANDING.labels(self.app, kind).set(0)
-        for kind, number in rows.items():
-            APP_STANDING.labels(self.app, kind).set(number)
-        self._kinds |= rows.keys()
+        self.status.standing = {kind: number for kind, number in rows.items() if number}
 
     def refused(self, error: BadRecord) -> None:
         """A record that went to the dead letters."""
-        self.status.dead_letters += 1
-        APP_DEAD_LETTERS.labels(self.app, error.stage).inc()
+        letters = self.status.dead_letters
+        letters[error.stage] = letters.get(error.stage, 0) + 1
 
     def publish(self) -> None:
-        """Bring metrics and the status file up to date."""
-        now_s, cpu_s = time.time(), time.process_time()
+        """Bring the status and its file up to date."""
         status = self.status
-        self._events.inc(status.events - self._told_events)
-        self._rows.inc(status.rows - self._told_rows)
-        self._told_events, self._told_rows = status.events, status.rows
-        APP_CPU.labels(self.app).inc(cpu_s - self._cpu_s)
-        self._cpu_s = cpu_s
-        status.at_s, status.last_event_us = now_s, self.newest_us or None
-        if self.newest_us:
-            APP_FRESHNESS.labels(self.app).set(now_s - self.newest_us / 1e6)
-        if status.lag is not None:
-            APP_LAG.labels(self.app).set(status.lag)
+        status.at_s, status.last_event_us = time.time(), self.newest_us or None
+        status.cpu_s = time.process_time() - self._began_cpu_s
         if self.path is not None:
             beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
             beside.write_bytes(msgspec.json.encode(status))

@@ -55,7 +55,7 @@ def shell(
     ensure_topic(current, named.by_key, BY_KEY_CONFIG, current.partitions)
     writer = Writer(current)
     memory = Memory(current, app, named.state, writer)
-    told = Told(app.name, Status(app.name, named.group), status)
+    told = Told(Status(app.name, named.group), status)
     taker = Taker(app, current, named, memory, writer, DeadLetters(current), told)
     ids = {contract.table: states[contract.table].topic_id for contract in tables_read(app)}
     return Shell(current, taker, ids, code, instance)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from olist.settings import Settings
 from olist.stack.local import Stack
+from olist.stack.ports import free_ports
 from olist.tables import ORDERS, Order
 from olist.topics.admin import ensure_topics
 from olist.topics.survey import Broker
@@ -96,12 +98,23 @@ def third(orders: Mapping[str, Order]) -> Rows:
 @pytest.fixture
 def shop(stack: Stack) -> Iterator[Settings]:
     """The servers with topics of the test's own; no app and no keeper is left behind."""
-    found = stack.settings.model_copy(update={"topic_prefix": f"faustapps{next(NUMBERS)}.public"})
+    changed = {
+        "topic_prefix": f"faustapps{next(NUMBERS)}.public",
+        "metrics_port": free_ports(1, after=stack.settings.flink_inner_port)[0],
+    }
+    found = stack.settings.model_copy(update=changed)
     ensure_topics(found, [ORDERS])
     yield found
     for name in deployments(found):
         olist(found, "apps", "delete", name, "--yes")
     keeping.end(found)
+
+
+def served(settings: Settings, sample: str) -> float:
+    """One of the keeper's metrics."""
+    text = requests.get(f"http://127.0.0.1:{settings.metrics_port}/metrics", timeout=10).text
+    found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(sample)]
+    return float(found[0]) if found else 0.0
 
 
 def settled(settings: Settings, version: int) -> bool:
@@ -154,6 +167,9 @@ def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Se
         expect_rows(shop, path, load, first)
         before = Deployment.of(shop, NAME).standing(1).workers
         assert len(before) == 2
+        taken = f'olist_app_events_total{{app="{NAME}"}}'
+        wait_until(lambda: served(shop, taken) >= len(load.orders), "the keeper to tell what both workers took")
+        assert served(shop, f'olist_deployed_app_healthy{{app="{NAME}"}}') == 1
         psutil.Process(before[0].pid).kill()
         wait_until(lambda: Deployment.of(shop, NAME).standing(1).workers[0] != before[0], "another worker")
         after = Deployment.of(shop, NAME).standing(1).workers

@@ -127,7 +127,7 @@ def test_deletes_and_poison_leave_what_is_left(settings: Settings, data: Path, t
     writer.to(ORDERS.topic(settings.topic_prefix), [(b'{"order_id":"x"}', b"{"), (b"{", None)])
     with FaustWorker(settings, APP, tmp_path) as worker:
         expect(settings, data)
-        assert worker.status().dead_letters == 2
+        assert sum(worker.status().dead_letters.values()) == 2
         for table in READ:
             keys = dict.fromkeys(key for key, _value in by_table[table])
             writer.to(READ[table].topic(settings.topic_prefix), [(key, None) for key in keys])
