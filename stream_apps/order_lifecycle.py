@@ -12,7 +12,7 @@ order's own date that ends it:
 
     not_approved      48 hours after the purchase        cleared when it was approved, or else handed over or delivered
     not_handed_over   an item's shipping limit           cleared when it was handed over, or else delivered
-    not_delivered     the estimate                       cleared when it was delivered
+    not_delivered     the end of the estimated day       cleared when it was delivered
     illegal_move      a move that `olist.order_status` does not know; cleared when the order is back where it may be
 
 A date that comes late and shows that the deadline was kept removes the alert. An order that is closed (canceled,
@@ -35,6 +35,7 @@ from olist.tables import ORDER_ITEMS, ORDERS, Order, OrderItem
 from stream_apps.app import FaustApp, Input, Key, Out
 
 APPROVAL_US = 48 * 3600 * 1_000_000
+DAY_US = 24 * 3600 * 1_000_000
 ENDED = (DELIVERED, *CLOSED)
 KEPT_AFTER_END, KEPT_OPEN = timedelta(days=90), timedelta(days=400)
 MOST_MOVES = 50  # of one order that are remembered; the oldest go first
@@ -216,7 +217,12 @@ def deadlines(state: State, dates: Dates, clock_us: int) -> Iterator[tuple[Kind,
         until = clock_us if handed_over is None else handed_over - 1  # an item that left at its limit is in time
         late = sorted(item for item, limit in state.limits.items() if limit <= until)
         yield "not_handed_over", min(state.limits.values()), handed_over, ", ".join(map(str, late)) or None
-    yield "not_delivered", dates.estimated, dates.delivered, None
+    yield "not_delivered", day_end(dates.estimated), dates.delivered, None
+
+
+def day_end(at_us: int) -> int:
+    """The last moment of its day: an estimate is a date, and at any hour of it nothing is late."""
+    return (at_us // DAY_US + 1) * DAY_US - 1
 
 
 def due(state: State, clock_us: int) -> int | None:

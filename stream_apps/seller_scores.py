@@ -13,8 +13,8 @@ and freight may be summed over sellers; orders, reviews and rates may not.
 
 - `orders`: different orders with an item of the seller, whatever became of them.
 - `revenue`, `freight`: sums over the items of those that are neither canceled nor unavailable; `items` counts these.
-- `late_rate`: of the delivered orders (those with a delivery date), the share delivered after the estimated date; the
-  estimate is a midnight, so a delivery during the estimated day is late. Null while none is delivered.
+- `late_rate`: of the delivered orders (those with a delivery date), the share delivered after the estimated day: at any
+  hour of that day nothing is late. Null while none is delivered.
 - `cancel_rate`: of all orders, the share that is canceled.
 - `review_mean`: of all reviews of those orders, the mean score; null while there is none.
 Rates have four decimals, the mean two, half rounded up.
@@ -73,7 +73,9 @@ COUNTED = (
     "review_scores",
 )
 SUMS = ",\n    ".join(f"SUM({name}) AS {name}" for name in COUNTED)
-MONTH_US = 30 * 86_400_000_000
+DAY_US = 86_400_000_000
+MONTH_US = 30 * DAY_US
+LATE = f"o.order_delivered_customer_date / {DAY_US} > o.order_estimated_delivery_date / {DAY_US}"
 CALLED_OFF = f"o.order_status IN ({', '.join(map(literal, CLOSED))})"
 
 SELECT = f"""
@@ -112,7 +114,7 @@ FROM (
         IF({CALLED_OFF}, 0, i.revenue) AS revenue,
         IF({CALLED_OFF}, 0, i.freight) AS freight,
         IF(o.order_delivered_customer_date IS NOT NULL, 1, 0) AS delivered_orders,
-        IF(o.order_delivered_customer_date > o.order_estimated_delivery_date, 1, 0) AS late_orders,
+        IF({LATE}, 1, 0) AS late_orders,
         IF(o.order_status = {literal(CANCELED)}, 1, 0) AS canceled_orders,
         COALESCE(r.reviews, 0) AS reviews,
         COALESCE(r.review_scores, 0) AS review_scores,

@@ -259,7 +259,7 @@ FROM (
         IF(o.order_status IN ('canceled', 'unavailable'), 0, i.revenue) AS revenue,
         IF(o.order_status IN ('canceled', 'unavailable'), 0, i.freight) AS freight,
         IF(o.order_delivered_customer_date IS NOT NULL, 1, 0) AS delivered_orders,
-        IF(o.order_delivered_customer_date > o.order_estimated_delivery_date, 1, 0) AS late_orders,
+        IF(o.order_delivered_customer_date / 86400000000 > o.order_estimated_delivery_date / 86400000000, 1, 0) AS late_orders,
         IF(o.order_status = 'canceled', 1, 0) AS canceled_orders,
         COALESCE(r.reviews, 0) AS reviews,
         COALESCE(r.review_scores, 0) AS review_scores,

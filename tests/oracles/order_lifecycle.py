@@ -9,6 +9,7 @@ import polars as pl
 from tests.oracles.files import csv, moment, order_dates
 
 HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
 COURSE = ["created", "approved", "invoiced", "processing", "shipped", "delivered"]
 CLOSED = ["canceled", "unavailable"]
 RANKS = {name: at for at, name in enumerate(COURSE)}
@@ -55,7 +56,8 @@ def alerts(data: Path) -> pl.DataFrame:
     held = dates.filter(~pl.col("order_status").is_in(CLOSED))
     handed = pl.coalesce("handed", "delivered")
     approved = _breaches(held, now, "not_approved", pl.col("placed") + 48 * HOUR_US, pl.coalesce("approved", handed))
-    delivered = _breaches(held, now, "not_delivered", pl.col("estimated"), pl.col("delivered"))
+    promised = (pl.col("estimated") // DAY_US + 1) * DAY_US - 1  # the end of that day
+    delivered = _breaches(held, now, "not_delivered", promised, pl.col("delivered"))
     late = (
         csv(data, "order_items")
         .select("order_id", pl.col("order_item_id").cast(pl.Int64), moment("shipping_limit_date").alias("limit"))

@@ -51,6 +51,6 @@ def _orders_of_sellers(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         pl.col("reviews", "points").fill_null(0),
         (~status.is_in(["canceled", "unavailable"])).alias("counts"),
         arrived.is_not_null().alias("delivered"),
-        (arrived > promised).fill_null(value=False).alias("late"),
+        (arrived.dt.date() > promised.dt.date()).fill_null(value=False).alias("late"),
         (status == "canceled").alias("canceled"),
     )
