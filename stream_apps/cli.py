@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -163,7 +164,7 @@ def _print_manifests(paths: Sequence[Path], parallelism: int, *, dry_run: bool) 
 def status(names: tuple[str, ...], output: str) -> None:
     """How deployed apps are: state, lag, freshness, checkpoints. Exit code 1 when one is not as it is wanted."""
     from stream_apps.deploy.status import status_of
-    from stream_apps.deploy.view import status_table
+    from stream_apps.deploy.view import status_report
 
     current = settings()
     keeping.begin(current)
@@ -178,10 +179,9 @@ def status(names: tuple[str, ...], output: str) -> None:
     if output == "json":
         click.echo(msgspec.json.encode(found))
     else:
-        Console().print(status_table(found) if found else "nothing is deployed; `olist apps deploy NAME`")
-        for one in found:
-            if not one.well and "\n" in one.error:
-                click.echo(f"\n{one.name}:\n{one.error}")
+        console = Console()
+        for part in status_report(found, time.time()) if found else ("nothing is deployed; `olist apps deploy NAME`",):
+            console.print(part)
     sys.exit(0 if all(one.well for one in found) else 1)
 
 

@@ -5,7 +5,7 @@ A package names a module under the entry-point group ``olist.companions``, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,9 @@ GROUP = "olist.companions"
 
 class Companion(Protocol):
     """What such a module offers. Every call may be repeated."""
+
+    def needs(self, settings: Settings) -> Sequence[str]:
+        """Servers that what is wanted of it in this home runs on: they start with the usual ones."""
 
     def begin(self, settings: Settings) -> None:
         """Start what is wanted of it in this home, if anything is."""

@@ -63,9 +63,10 @@ class Stack:
         self.down()
 
     def _usual(self) -> list[str]:
-        """Those that start without being named, and those that were named to the supervisor that runs."""
+        """Those that start without being named, those that companions need, and those the running supervisor knows."""
         known = read_state(self.home.state) if self.home.supervisor() is not None else None
-        return [*USUAL, *(name for name in (known.servers if known else {}) if name not in USUAL)]
+        needed = [name for companion in companions() for name in companion.needs(self.settings)]
+        return list(dict.fromkeys([*USUAL, *needed, *(known.servers if known else {})]))
 
     @property
     def endpoints(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from olist.stack.home import Home
 from olist.stack.processes import last_lines, spawn
 from olist.stack.server import Launch
 from stream_apps.deploy.folder import apps_folder, deployments
-from stream_apps.deploy.record import Worker
+from stream_apps.deploy.record import Record, Worker
+from stream_apps.deploy.servers import NAMES
 
 KEEPER = "apps-keeper"
 BEGINS_WITHIN_S = 30.0
@@ -41,13 +42,18 @@ def keeper(settings: Settings) -> int | None:
     return keeper_home(settings).supervisor()
 
 
+def needs(settings: Settings) -> Sequence[str]:
+    """Flink's two processes, where a Flink app is wanted."""
+    return NAMES if any(record.engine == "flink" for record in _wanted(settings)) else ()
+
+
 def begin(settings: Settings) -> None:
     """Begin the keeper when something is wanted here and none lives; return when it does.
 
     Raises:
         StackError: it ended at once; its log's last lines are told.
     """
-    if keeper(settings) is not None or not _something_wanted(settings):
+    if keeper(settings) is not None or not any(_wanted(settings)):
         return
     absolute = settings.model_copy(update={"home": settings.home.resolve(), "cache": settings.cache.resolve()})
     keeper_home(absolute).make()
@@ -108,9 +114,11 @@ def end_processes(workers: Iterable[Worker]) -> None:
     psutil.wait_procs(left, timeout=WORKERS_END_WITHIN_S)
 
 
-def _something_wanted(settings: Settings) -> bool:
-    records = (deployment.record() for deployment in deployments(settings).values())
-    return any(r is not None and r.target == "local" and (r.wanted == "running" or r.trying) for r in records)
+def _wanted(settings: Settings) -> Iterator[Record]:
+    for deployment in deployments(settings).values():
+        record = deployment.record()
+        if record is not None and record.target == "local" and (record.wanted == "running" or record.trying):
+            yield record
 
 
 def _until(condition: Callable[[], bool], within_s: float) -> bool:

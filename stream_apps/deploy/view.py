@@ -3,46 +3,57 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from stream_apps.deploy.status import AppStatus
 
 COLOURS = {"running": "green", "starting": "yellow", "changing": "yellow", "stopped": "dim"}
 TOLD_ERROR = 160
+HEADERS = ("app", "engine", "state", "ver", "up", "lag", "stale", "restarts", "checkpoint")
 
 
-def status_table(found: Iterable[AppStatus]) -> Table:
-    """One row per deployed app."""
-    headers = ("app", "engine", "state", "version", "since", "lag", "freshness", "restarts", "checkpoint", "error")
-    table = Table(*headers, box=None, header_style="bold")
+def status_report(found: Sequence[AppStatus], now: float) -> Iterator[Table | Text]:
+    """One row per deployed app in 80 columns, then what is wrong: in full while it is not as wanted."""
+    table = Table(*HEADERS, box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     for one in found:
         table.add_row(
             one.name,
-            f"{one.engine} x{one.parallelism}",
+            one.engine if one.parallelism == 1 else f"{one.engine} x{one.parallelism}",
             f"[{COLOURS.get(one.state, 'red')}]{one.state}[/]",
-            str(one.version) + (f" (before: {one.previous})" if one.previous is not None else ""),
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.since)),
+            str(one.version),
+            age(now - one.since),
             "?" if one.lag is None else f"{one.lag:,}",
-            "?" if one.freshness_s is None else f"{one.freshness_s:.0f} s",
+            "?" if one.freshness_s is None else age(one.freshness_s),
             str(one.restarts),
             checkpoint(one),
-            one.error.splitlines()[0][:TOLD_ERROR] if one.error else "",
         )
-    return table
+    yield table
+    for one in found:
+        if one.error:
+            yield Text(f"{one.name}: {one.error.splitlines()[0][:TOLD_ERROR] if one.well else one.error}", style="red")
 
 
 def checkpoint(one: AppStatus) -> str:
     """Age and size of the newest."""
     if one.checkpoint_age_s is None:
         return ""
-    size = "" if one.checkpoint_bytes is None else f", {one.checkpoint_bytes / 1e6:.1f} MB"
-    return f"{one.checkpoint_age_s:.0f} s ago{size}"
+    size = "" if one.checkpoint_bytes is None else f" {one.checkpoint_bytes / 1e6:.1f} MB"
+    return f"{age(one.checkpoint_age_s)}{size}"
+
+
+def age(seconds: float) -> str:
+    """In the largest unit that fits: 40 s, 12 min, 5 h, 3 d."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 class Telling:

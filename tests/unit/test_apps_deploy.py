@@ -16,6 +16,7 @@ from olist.errors import BadInput
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.stack.companions import companions
+from olist.stack.local import Stack
 from olist.tables import ORDERS
 from stream_apps.app import FaustApp, Input
 from stream_apps.deploy import keeping
@@ -34,7 +35,7 @@ from stream_apps.deploy.reconcile import (
     decide,
     given_up,
 )
-from stream_apps.deploy.record import Record, Standing, Version
+from stream_apps.deploy.record import Engine, Record, Standing, Version
 from stream_apps.deploy.staging import generation_name, staged_app
 from stream_apps.deploy.state_schema import described, obstacles
 from stream_apps.deploy.upgrade import BESIDE, ENDS, RETURN, TAKE_OVER, End, Step, Table, walk
@@ -320,6 +321,19 @@ def test_a_generation_of_its_own_writes_beside_the_real_topics_under_the_same_ta
     staged: Contract = staged_app(app, generation_name(2)).outputs[0]
     assert (staged.topic("p"), staged.table) == ("p.seen.g2", "seen")
     assert (generation_name(1), app.outputs[0].topic("p")) == ("", "p.seen")
+
+
+@pytest.mark.parametrize(("engine", "started"), [("flink", True), ("faust", False)])
+def test_flink_starts_with_the_usual_servers_of_a_home_that_wants_an_app_on_it(
+    tmp_path: Path, engine: Engine, started: bool
+) -> None:
+    settings = Settings(home=tmp_path)
+    assert "jobmanager" not in Stack(settings).servers
+    deployment = Deployment.of(settings, "a")
+    deployment.write(record(engine=engine))
+    assert ({"jobmanager", "taskmanager"} <= set(Stack(settings).servers)) is started
+    deployment.write(record(engine=engine, wanted="stopped"))
+    assert "jobmanager" not in Stack(settings).servers
 
 
 def test_a_home_has_one_keeper_and_only_where_something_is_wanted(tmp_path: Path) -> None:
