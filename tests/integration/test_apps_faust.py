@@ -169,7 +169,8 @@ def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Se
         assert len(before) == 2
         taken = f'olist_app_events_total{{app="{NAME}"}}'
         wait_until(lambda: served(shop, taken) >= len(load.orders), "the keeper to tell what both workers took")
-        assert served(shop, f'olist_deployed_app_healthy{{app="{NAME}"}}') == 1
+        healthy = f'olist_deployed_app_healthy{{app="{NAME}"}}'
+        wait_until(lambda: served(shop, healthy) == 1, "the keeper to tell that it is healthy")
         psutil.Process(before[0].pid).kill()
         wait_until(lambda: Deployment.of(shop, NAME).standing(1).workers[0] != before[0], "another worker")
         after = Deployment.of(shop, NAME).standing(1).workers
@@ -233,9 +234,10 @@ def test_an_app_runs_in_the_foreground_and_leaves_nothing_but_its_rows(shop: Set
         running = begin(shop, "apps", "run", NAME, "--file", str(path))
         ensure_topics(shop, load_app(path).outputs)
         expect_rows(shop, path, load, first)
+        assert running.stdout is not None
+        assert f"{NAME}: running\n" in running.stdout  # read until it comes
         running.send_signal(signal.SIGINT)
         told = running.communicate(timeout=120)[0]
     assert running.returncode == 0, told
-    assert f"{NAME}: running" in told
     assert not [name for name in Broker(shop).names() if "foreground" in name and name.startswith(shop.topic_prefix)]
     assert Deployment.of(shop, NAME).record() is None
