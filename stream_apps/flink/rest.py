@@ -72,7 +72,7 @@ class Flink:
         return None if found is None else job_state(found)
 
     def checkpoint(self, job: str) -> Checkpoint | None:
-        """The newest completed checkpoint that can be restored from, if there is one."""
+        """The newest completed checkpoint, if there is one; its files may have made room for newer ones."""
         return newest_checkpoint(self._get(f"/jobs/{job}/checkpoints", or_none=True) or {})
 
     def exceptions(self, job: str) -> Exceptions:

@@ -54,10 +54,11 @@ def test_the_last_words_are_the_causes_that_java_names() -> None:
     assert last_words("first\nlast") == "first\nlast"
 
 
-def test_a_discarded_checkpoint_is_none_to_go_on_from() -> None:
+def test_a_checkpoint_that_newer_ones_have_replaced_was_completed_all_the_same() -> None:
     told = {"id": 3, "external_path": "file:/chk-3", "latest_ack_timestamp": 106_000, "state_size": 7}
     assert newest_checkpoint({"latest": {"completed": told}}) == Checkpoint(3, "file:/chk-3", 106.0, 7)
-    assert newest_checkpoint({"latest": {"completed": {**told, "discarded": True}}}) is None
+    replaced = {**told, "discarded": True}  # by checkpoints newer than the answer
+    assert newest_checkpoint({"latest": {"completed": replaced}}) == Checkpoint(3, "file:/chk-3", 106.0, 7)
     assert newest_checkpoint({}) is None
 
 
