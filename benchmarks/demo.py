@@ -1,6 +1,7 @@
 """How long the demo takes and how much memory all its processes have together, on servers of its own.
 
 python -m benchmarks.demo                 empty servers, warm cache
+python -m benchmarks.demo --core          without Flink
 python -m benchmarks.demo --data PATH     another data set
 """
 
@@ -23,10 +24,11 @@ EVERY_S = 0.25
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), help="The Kaggle zip or its folder.")
-def main(data: Path | None) -> None:
+@click.option("--core", is_flag=True, help="Without Flink and the apps that run on it.")
+def main(data: Path | None, core: bool) -> None:
     """Run the demo once; print its seconds and the most memory that its processes had at one moment."""
     with tempfile.TemporaryDirectory(prefix="olist-demo-") as folder:
-        given = ["--data", str(data)] if data else []
+        given = [*(["--data", str(data)] if data else []), *(["--core"] if core else [])]
         environment = settings_for(Path(folder), settings()).environment()
         started, most = time.monotonic(), 0
         with subprocess.Popen([sys.executable, "-m", "olist", "demo", "--fresh", *given], env=environment) as demo:

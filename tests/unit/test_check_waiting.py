@@ -9,6 +9,7 @@ from olist.errors import ServerTrouble
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.check import waiting
+from sinks.check.held import Held, empty
 from sinks.check.waiting import wait_for
 from tests.laws.parcels import PARCELS
 
@@ -56,3 +57,19 @@ def test_a_server_that_is_away_may_come_back(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_it_gives_up_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert waited(monkeypatch, [at(0, 0)], 0) == [1]
+
+
+def test_where_nothing_was_written_the_table_itself_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = iter([None, ServerTrouble("memory", "away"), Held(empty(PARCELS), None)])
+
+    def read(_target: str, _contract: Contract, _settings: Settings) -> Held | None:
+        found = next(tables)
+        if isinstance(found, ServerTrouble):
+            raise found
+        return found
+
+    told: list[int] = []
+    monkeypatch.setattr(waiting, "read_held", read)
+    monkeypatch.setattr(waiting, "LOOK_EVERY_S", 0.0)
+    wait_for([("memory", PARCELS)], {PARCELS.table: {0: 0, 1: 0}}, Settings(), 60, told.append)
+    assert told == [1, 1, 0]
