@@ -185,8 +185,9 @@ class Stack:
 
     def obituary(self, state: ServerState) -> str:
         """How a server ended, with the last lines of its log."""
-        tail = "".join(f"\n    {line}" for line in last_lines(self.home.log(state.name), SHOWN_LINES))
-        return f"{state.name} {state.phase}: {state.reason}; the last lines of its log:{tail}"
+        death = f"{state.name} {state.phase}: {state.reason}"
+        tail = last_lines(self.home.log(state.name), SHOWN_LINES)
+        return "\n    ".join([f"{death.rstrip()}; the last lines of its log:", *tail]) if tail else death
 
     def _ask_for(self, wanted: list[Server]) -> None:
         if not wanted:

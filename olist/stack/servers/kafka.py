@@ -68,6 +68,14 @@ logger.log.level=WARN
 OPTIONS = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:+ExitOnOutOfMemoryError")
 
 
+def cluster_id(seed: uuid.UUID) -> str:
+    """`seed` as Kafka writes ids: 22 characters of URL-safe base64.
+
+    No "-" among them: a first one would be an option to Kafka's storage tool, and the data folder stay unformatted.
+    """
+    return base64.urlsafe_b64encode(seed.bytes).rstrip(b"=").replace(b"-", b"_").decode()
+
+
 class Kafka(Server):
     """Kafka 4.3, started by its own class: its shell scripts are not in any jar."""
 
@@ -104,7 +112,7 @@ class Kafka(Server):
             self._format()
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        cluster = cluster_id(uuid.uuid4())
         tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties", "--standalone")
         command = [*self._java("-XX:TieredStopAtLevel=1"), *tool]
         done = subprocess.run(command, cwd=self.folder, env=self._env(), capture_output=True, text=True, check=False)
