@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import msgspec
@@ -26,16 +27,17 @@ from olist.topics.survey import Broker
 from stream_apps.app import App, FaustApp
 from stream_apps.deploy.engine import Place, Sight, Verdict
 from stream_apps.deploy.groups import delete_group
-from stream_apps.deploy.keeping import alive, end_processes
+from stream_apps.deploy.keeping import STATUS, alive, end_processes, workers_within
 from stream_apps.deploy.loading import loaded
 from stream_apps.deploy.record import Standing, Worker
-from stream_apps.deploy.staging import generation_name
+from stream_apps.deploy.staging import FOREGROUND, generation_name
 from stream_apps.deploy.state_schema import described, obstacles
 from stream_apps.faust.names import Names, names
 from stream_apps.faust.routes import tables_read
 from stream_apps.faust.telling import Status
 
 DESCRIPTION = "app.json"
+WORKER = "worker-"
 CALM_S = 5.0
 """Healthy: every worker has run for so long, and says that it runs."""
 STALE_S = 15.0
@@ -59,7 +61,9 @@ class FaustEngine:
         (place.folder / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(described(app))) + b"\n")
 
     def start(self, place: Place, standing: Standing, *, resume: str) -> Standing:  # noqa: ARG002 - the group resumes
-        """Start the workers that are missing.
+        """Start the workers that are missing, and end those that nobody knows of.
+
+        Those of the foreground end with this process, however it ends.
 
         Raises:
             ServerTrouble: Kafka is away, and they would end at once.
@@ -67,22 +71,30 @@ class FaustEngine:
         Broker(self.settings).names()
         running = [alive(worker) is not None for worker in standing.workers]
         running += [False] * (place.parallelism - len(running))
-        end_processes(standing.workers[place.parallelism :])
+        kept = standing.workers[: place.parallelism]
+        end_processes(worker for worker in self._all(place, standing) if worker not in kept)
         workers = [
             standing.workers[slot] if running[slot] else self._spawn(place, slot, staged=standing.staged)
             for slot in range(place.parallelism)
         ]
         return replace(standing, workers=tuple(workers), started=time.time())
 
+    def _all(self, place: Place, standing: Standing) -> list[Worker]:
+        """Its workers, those included whose starter was killed before it could write them down."""
+        there = workers_within(str(place.folder / WORKER))
+        known = {worker.pid for worker in standing.workers}
+        return [*standing.workers, *(worker for worker in there if worker.pid not in known)]
+
     def _spawn(self, place: Place, slot: int, *, staged: bool) -> Worker:
         generation, status = generation_name(place.generation), self._status_file(place, slot)
         status.unlink(missing_ok=True)
-        arguments = ["--file", str(place.code), "--status", str(status), "--instance", f"{place.name}-{slot}"]
+        arguments = ["--file", str(place.code), STATUS, str(status), "--instance", f"{place.name}-{slot}"]
         arguments += ["--generation", generation] if generation else []
         arguments += ["--staged"] if staged else []
         argv = (sys.executable, "-P", "-m", "stream_apps.faust.worker", place.name, *arguments)
         launch = Launch(argv, cwd=self.home.path, env=self.of_workers.environment())
-        process = spawn(launch, self._log(place, slot), None)
+        dies = SIGTERM if place.generation == FOREGROUND else None
+        process = spawn(launch, self._log(place, slot), dies)
         return Worker(process.pid, psutil.Process(process.pid).create_time())
 
     def look(self, place: Place, standing: Standing) -> Sight:
@@ -125,7 +137,7 @@ class FaustEngine:
 
     def stop(self, place: Place, standing: Standing, *, drain: bool = False) -> Standing:  # noqa: ARG002 - no windows
         """Ask the workers to end; each commits first."""
-        end_processes(standing.workers)
+        end_processes(self._all(place, standing))
         return replace(standing, workers=())
 
     def cancel(self, place: Place, standing: Standing) -> Standing:
@@ -183,7 +195,7 @@ class FaustEngine:
         return self.home.log("-".join(filter(None, ("app", place.name, generation, str(slot)))))
 
     def _status_file(self, place: Place, slot: int) -> Path:
-        return place.folder / f"worker-{slot}.status"
+        return place.folder / f"{WORKER}{slot}.status"
 
     def _status(self, place: Place, slot: int) -> Status | None:
         try:

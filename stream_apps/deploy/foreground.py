@@ -1,52 +1,67 @@
-"""Run an app here until told to stop: nothing is recorded, and nothing is left of it but its rows."""
+"""Run an app here until told to stop. It leaves nothing but its rows; what a killed run leaves, the next start ends."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from signal import SIGINT, SIGTERM, signal
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
 
 from olist.errors import StackError
 from olist.settings import Settings
 from stream_apps.deploy.engine import Engine, Place, Sight
 from stream_apps.deploy.engines import engine_named
+from stream_apps.deploy.folder import Deployment
+from stream_apps.deploy.leftover import begin, end_foreground, end_leftover, foreground, foreground_place
 from stream_apps.deploy.loading import engine_of, load_app
 from stream_apps.deploy.operations import ensure_all_topics
 from stream_apps.deploy.record import Standing
-from stream_apps.deploy.staging import FOREGROUND
 from stream_apps.deploy.versions import make
 
 LOOK_EVERY_S = 1.0
 
 
 def run_here(settings: Settings, code: Path, say: Callable[[str], None]) -> None:
-    """Run the file's app from the beginning of its topics, telling what it does, until SIGINT or SIGTERM.
+    """Run the file's app from the beginning of its topics, telling what it does, until it is told to end.
+
+    SIGINT, SIGTERM and the terminal's end (SIGHUP) tell it.
 
     Raises:
         StackError: it ended by itself, with its exception or its log's last lines.
+        Busy: another process runs it in the foreground.
     """
     app = load_app(code)
     engine = engine_named(engine_of(app), settings)
-    told = threading.Event()
-    for number in (SIGTERM, SIGINT):
-        signal(number, lambda *_: told.set())
+    told = _told_to_end()
+    end_leftover(settings, app.name)
     ensure_all_topics(settings, app)
-    folder = Path(tempfile.mkdtemp(prefix=f"olist-{app.name}-"))
-    place = Place(app.name, folder / "version", folder, 0, FOREGROUND, 1)
-    standing = Standing()
+    deployment = foreground(settings, app.name)
+    deployment.make()
+    with deployment.alone():
+        _run(engine, deployment, code, told, say)
+
+
+def _told_to_end() -> threading.Event:
+    told = threading.Event()
+    for number in (SIGTERM, SIGINT, SIGHUP):
+        if number != SIGHUP or getsignal(number) is not SIG_IGN:  # nohup: it is to outlive its terminal
+            signal(number, lambda *_: told.set())
+    return told
+
+
+def _run(engine: Engine, deployment: Deployment, code: Path, told: threading.Event, say: Callable[[str], None]) -> None:
+    place = foreground_place(deployment)
+    make(engine, place, code, time.time())
+    engine.cancel(place, Standing())
+    engine.forget(place)  # what it had read and kept, if its home was removed while it ran
+    say(f"{place.name}: starting; its logs: {', '.join(map(str, engine.logs(place)))}")
+    begin(deployment)
     try:
-        make(engine, place, code, time.time())
-        say(f"{app.name}: starting; its logs: {', '.join(map(str, engine.logs(place)))}")
-        standing = engine.start(place, standing, resume="")
-        _tell_until(engine, place, standing, told, say)
+        deployment.stand(place.number, engine.start(place, Standing(), resume=""))
+        _tell_until(engine, place, deployment.standing(place.number), told, say)
     finally:
-        engine.discard(place, engine.cancel(place, standing))
-        engine.forget(place)
-        shutil.rmtree(folder)
+        end_foreground(engine, deployment)
 
 
 def _tell_until(

@@ -11,8 +11,8 @@ from olist.settings import Settings
 from olist.topics.admin import TIMEOUT_S, admin_client
 
 GONE = (KafkaError.GROUP_ID_NOT_FOUND,)
-LEAVING_WITHIN_S = 30.0
-"""A member that was killed, or has a name of its own, is counted until its session ends."""
+LEAVING_S = 20.0
+"""A member that was killed, or has a name of its own, is counted until its session ends; then it takes so long."""
 PAUSE_S = 0.5
 
 
@@ -23,7 +23,7 @@ def delete_group(settings: Settings, group: str) -> None:
         ServerTrouble: Kafka does not answer, or the group still has members.
     """
     admin = admin_client(settings.kafka_bootstrap)
-    deadline = time.monotonic() + LEAVING_WITHIN_S
+    deadline = time.monotonic() + settings.session_timeout_ms / 1000 + LEAVING_S
     while True:
         try:
             admin.delete_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,8 @@ from stream_apps.deploy.record import Record, Worker
 from stream_apps.deploy.servers import NAMES
 
 KEEPER = "apps-keeper"
+STATUS = "--status"
+"""The argument by which a worker's process is known: the file of its own that it tells its status in."""
 BEGINS_WITHIN_S = 30.0
 ENDS_WITHIN_S = 30.0
 WORKERS_END_WITHIN_S = 15.0
@@ -86,9 +89,21 @@ def data(settings: Settings) -> list[Path]:
 
 
 def end_workers(settings: Settings) -> None:
-    """End every worker process of this home, with or without a keeper."""
-    found = deployments(settings).values()
-    end_processes(w for d in found if (r := d.record()) for number in r.versions for w in d.standing(number).workers)
+    """End every worker process of this home, with or without a keeper, written down or not."""
+    end_processes(workers_within(f"{apps_folder(settings)}/"))
+
+
+def workers_within(status: str) -> list[Worker]:
+    """The processes that tell their status in a file whose path begins so.
+
+    A worker is written down only once it was started: one whose starter was killed in between is known by this alone.
+    """
+    found = []
+    for process in psutil.process_iter(["cmdline", "create_time"]):
+        arguments = process.info["cmdline"] or ()  # None of a process that may not be looked into
+        if any(pair[0] == STATUS and pair[1].startswith(status) for pair in pairwise(arguments)):
+            found.append(Worker(process.pid, process.info["create_time"]))
+    return found
 
 
 def alive(worker: Worker) -> psutil.Process | None:

@@ -17,6 +17,7 @@ from stream_apps.deploy.change import Change, Outcome, Tell
 from stream_apps.deploy.engine import Engine, Verdict
 from stream_apps.deploy.exchange import kept_rows
 from stream_apps.deploy.folder import Deployment
+from stream_apps.deploy.leftover import end_leftover
 from stream_apps.deploy.loading import engine_of, load_app, loaded
 from stream_apps.deploy.record import Record, Standing, Version
 from stream_apps.deploy.staging import FIRST_GENERATION, generation_name, staged_app
@@ -119,6 +120,7 @@ class Operations:
         standing = self.deployment.standing(record.current)
         runs = record.wanted == "running" and self.engine.look(where, standing).phase not in ("absent", "failed")
         if not runs:
+            end_leftover(self.settings, self.name)  # two must not write its topics
             self.tell(f"{self.name}: starting version {record.current}")
             standing = self.engine.start(where, standing, resume=self.engine.resume_from(where, standing))
             self.deployment.stand(record.current, standing)
@@ -210,6 +212,7 @@ class Operations:
         self.deployment.write(replace(record, versions={**record.versions, version.number: version}))
 
     def _change(self, new: int, resume: str | None = None) -> Change:
+        end_leftover(self.settings, self.name)
         return Change(
             self.settings,
             self.deployment,

@@ -1,0 +1,219 @@
+"""`olist apps run`, and workers that nobody wrote down, without a server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from olist.errors import ServerTrouble
+from olist.settings import Settings
+from stream_apps.deploy import faust_engine, foreground, keeping, leftover
+from stream_apps.deploy.engine import Place, Sight
+from stream_apps.deploy.faust_engine import FaustEngine
+from stream_apps.deploy.folder import Busy
+from stream_apps.deploy.record import Standing, Worker
+from stream_apps.deploy.staging import FIRST_GENERATION, FOREGROUND
+from tests.waiting import wait_until
+
+NAME = "seen_orders"
+CODE = """
+from olist.contracts import Contract, Row, Str
+from olist.tables import ORDERS
+from stream_apps.app import FlinkApp
+
+class Seen(Row):
+    order_id: Str
+
+APP = FlinkApp("seen_orders", (ORDERS,), Contract("seen", Seen, ("order_id",)), "select order_id from orders")
+"""
+
+
+class Remembering:
+    """An engine that runs nothing and remembers what it was asked for."""
+
+    def __init__(self, on_look: Callable[[], object] = lambda: None) -> None:
+        self.asked: list[str] = []
+        self.on_look, self.away = on_look, False
+
+    def render(self, *_: Any, **__: Any) -> None:
+        self.asked.append("render")
+
+    def logs(self, _place: Place) -> list[Path]:
+        return []
+
+    def start(self, _place: Place, standing: Standing, **_: Any) -> Standing:
+        self.asked.append("start")
+        return standing
+
+    def look(self, *_: Any) -> Sight:
+        self.on_look()
+        return Sight(phase="running")
+
+    def cancel(self, _place: Place, standing: Standing) -> Standing:
+        if self.away:
+            raise ServerTrouble("flink", "away")
+        self.asked.append("cancel")
+        return standing
+
+    def discard(self, *_: Any) -> None:
+        self.asked.append("discard")
+
+    def forget(self, _place: Place) -> None:
+        self.asked.append("forget")
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remembering]:
+    """Takes both engines' place; signals are handled as before when it leaves."""
+    made = Remembering()
+    for module in (foreground, leftover):
+        monkeypatch.setattr(module, "engine_named", lambda *_: made)
+    monkeypatch.setattr(foreground, "ensure_all_topics", lambda *_: None)
+    monkeypatch.setattr(foreground, "LOOK_EVERY_S", 0.01)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield made
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    path = tmp_path / f"{NAME}.py"
+    path.write_text(CODE)
+    return path
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_run_begins_from_nothing_and_ends_with_its_terminal(
+    engine: Remembering, code: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    engine.on_look = lambda: os.kill(os.getpid(), number)
+    foreground.run_here(Settings(home=tmp_path), code, lambda _line: None)
+    assert engine.asked == ["render", "cancel", "forget", "start", "cancel", "discard", "forget"]
+    assert not leftover.foreground(Settings(home=tmp_path), NAME).path.exists()
+
+
+def test_a_run_that_is_to_outlive_its_terminal_does(engine: Remembering, code: Path, tmp_path: Path) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    numbers = iter((signal.SIGHUP, signal.SIGHUP, signal.SIGTERM))
+    looks: list[signal.Signals] = []
+
+    def look() -> None:
+        looks.append(next(numbers))
+        os.kill(os.getpid(), looks[-1])
+
+    engine.on_look = look
+    foreground.run_here(Settings(home=tmp_path), code, lambda _line: None)
+    assert len(looks) == 3
+
+
+def left_behind(settings: Settings, code: Path) -> Any:
+    """What is there of a run that was killed."""
+    deployment = leftover.foreground(settings, NAME)
+    place = leftover.foreground_place(deployment)
+    place.folder.mkdir(parents=True)
+    place.code.write_bytes(code.read_bytes())
+    leftover.begin(deployment)
+    return deployment
+
+
+def test_what_a_killed_run_left_is_ended_and_forgotten_once(engine: Remembering, code: Path, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    deployment = left_behind(settings, code)
+    engine.away = True
+    with pytest.raises(ServerTrouble):
+        leftover.end_leftover(settings, NAME)
+    engine.away = False
+    leftover.end_leftover(settings, NAME)
+    assert engine.asked == ["cancel", "discard", "forget"]
+    assert not deployment.path.exists()
+    leftover.end_leftover(settings, NAME)
+    assert engine.asked == ["cancel", "discard", "forget"], "nothing is left"
+
+
+def test_a_run_whose_command_lives_is_not_taken_for_a_leftover(engine: Remembering, code: Path, tmp_path: Path) -> None:
+    deployment = left_behind(Settings(home=tmp_path), code)
+    with deployment.alone(), pytest.raises(Busy, match=f"pid {os.getpid()}"):
+        leftover.end_leftover(Settings(home=tmp_path), NAME)
+    assert engine.asked == []
+
+
+def place(tmp_path: Path, number: int, generation: int = FIRST_GENERATION) -> Place:
+    folder = tmp_path / "apps" / NAME / str(number)
+    folder.mkdir(parents=True)
+    return Place(NAME, folder, folder.parent / "state", number, generation, 2)
+
+
+def worker(folder: Path) -> subprocess.Popen[bytes]:
+    """A process that looks like a worker of a version."""
+    argv = [sys.executable, "-c", "import signal; signal.pause()", "--status", str(folder / "worker-0.status")]
+    process = subprocess.Popen(argv)
+    wait_until(lambda: bool(keeping.workers_within(str(folder))), "the process's own command line")
+    return process
+
+
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> list[signal.Signals | None]:
+    """With which parent's death each worker ends. None is started."""
+    found: list[signal.Signals | None] = []
+
+    def spawn(_launch: object, _log: Path, on_parent_death: signal.Signals | None) -> Any:
+        found.append(on_parent_death)
+        return SimpleNamespace(pid=os.getpid())
+
+    monkeypatch.setattr(faust_engine, "spawn", spawn)
+    monkeypatch.setattr(faust_engine, "Broker", lambda _settings: SimpleNamespace(names=set))
+    return found
+
+
+@pytest.mark.parametrize("ended_by", ["start", "stop", "cancel", "the end of the servers"])
+def test_a_worker_that_nobody_wrote_down_is_ended(
+    tmp_path: Path, spawned: list[signal.Signals | None], ended_by: str
+) -> None:
+    settings = Settings(home=tmp_path)
+    engine, mine, other = FaustEngine(settings), place(tmp_path, 1), place(tmp_path, 11)
+    stray, neighbour = worker(mine.folder), worker(other.folder)
+    try:
+        if ended_by == "start":
+            assert len(engine.start(mine, Standing(), resume="").workers) == len(spawned) == mine.parallelism
+        elif ended_by == "the end of the servers":
+            keeping.end_workers(settings)
+        else:
+            assert getattr(engine, ended_by)(mine, Standing()) == Standing()
+        assert keeping.workers_within(f"{mine.folder}/") == []
+        assert (neighbour.poll() is None) is (ended_by != "the end of the servers")
+    finally:
+        for process in (stray, neighbour):
+            process.kill()
+            process.wait(10)
+
+
+def test_a_worker_that_is_written_down_goes_on_when_the_missing_one_is_started(
+    tmp_path: Path, spawned: list[signal.Signals | None]
+) -> None:
+    mine = place(tmp_path, 1)
+    process = worker(mine.folder)
+    known = Worker(process.pid, psutil.Process(process.pid).create_time())
+    try:
+        standing = FaustEngine(Settings(home=tmp_path)).start(mine, Standing(workers=(known,)), resume="")
+        assert (standing.workers[0], len(spawned), process.poll()) == (known, 1, None)
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.mark.parametrize(("generation", "ends"), [(FOREGROUND, signal.SIGTERM), (FIRST_GENERATION, None)])
+def test_only_workers_of_the_foreground_end_with_the_process_that_started_them(
+    tmp_path: Path, spawned: list[signal.Signals | None], generation: int, ends: signal.Signals | None
+) -> None:
+    FaustEngine(Settings(home=tmp_path)).start(place(tmp_path, 1, generation), Standing(), resume="")
+    assert spawned == [ends, ends]
