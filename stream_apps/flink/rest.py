@@ -87,7 +87,7 @@ class Flink:
 
     def savepoint(self, job: str, within_s: float, folder: str = "") -> str:
         """Write the job's state down while it goes on; the savepoint's path."""
-        body = {"cancel-job": False, **_target(folder)}
+        body = {"cancel-job": False, **({"target-directory": folder} if folder else {})}
         trigger = str(self._ask("POST", f"/jobs/{job}/savepoints", json=body)["request-id"])
         return self._savepoint_path(job, trigger, within_s)
 
@@ -96,8 +96,9 @@ class Flink:
 
         Raises:
             StackError: the savepoint failed, and the job goes on.
+            ServerTrouble: it did not end in time, or there was no answer; it may still end, with a savepoint.
         """
-        body = {"drain": drain, **_target(folder)}
+        body = {"drain": drain, **({"targetDirectory": folder} if folder else {})}  # unlike a savepoint's
         trigger = str(self._ask("POST", f"/jobs/{job}/stop", json=body)["request-id"])
         path = self._savepoint_path(job, trigger, within_s)
         self._until_ended(job, within_s)
@@ -128,7 +129,7 @@ class Flink:
                     return str(operation["location"])
                 raise StackError(f"job {job}: no savepoint: {cause(str(operation['failure-cause']['stack-trace']))}")
             sleep(BETWEEN_LOOKS_S)
-        raise ServerTrouble(SERVER, f"job {job}: no savepoint within {within_s:g} s")
+        raise ServerTrouble(SERVER, f"job {job}: no savepoint within {within_s:g} s; it may still come")
 
     def _until_ended(self, job: str, within_s: float) -> None:
         deadline = monotonic() + within_s
@@ -152,10 +153,6 @@ class Flink:
         if not answer.ok:
             raise StackError(f"{SERVER}: {method} {path}: {_refusal(answer)}")
         return answer.json() if answer.content else {}
-
-
-def _target(folder: str) -> dict[str, str]:
-    return {"targetDirectory": folder} if folder else {}
 
 
 def _refusal(answer: requests.Response) -> str:
