@@ -1,16 +1,16 @@
 """Flink apps: one job of the session cluster for each version that runs, through the cluster's REST API.
 
 A job's state is in its checkpoints and savepoints. The cluster forgets its jobs when its JobManager dies; then the
-newest whole checkpoint is found on disk: a checkpoint's folder holds `_metadata` only once it is complete.
+newest whole checkpoint or savepoint is found on disk, where also one lies whose asker was killed before it could write
+it down. A job that has FINISHED, as a stopped one does, has no checkpoints any more: its savepoint is all there is.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from msgspec.structs import replace
 
@@ -18,11 +18,13 @@ from olist.errors import BadInput
 from olist.settings import Settings
 from olist.stack.flink_config import Folders
 from olist.stack.home import Home
+from olist.topics.survey import Broker
 from stream_apps.app import App, FlinkApp
 from stream_apps.deploy.engine import Checkpoint, Place, Sight, Verdict
 from stream_apps.deploy.groups import delete_group
 from stream_apps.deploy.loading import loaded
 from stream_apps.deploy.record import Standing
+from stream_apps.deploy.saved_states import completed_at, local, savepoints, savepoints_of
 from stream_apps.deploy.staging import generation_name, staged_app
 from stream_apps.flink.ddl import Names, names
 from stream_apps.flink.job import Job, compile_plan, encode, job_of
@@ -61,11 +63,16 @@ class FlinkEngine:
             plan.write_bytes(continued((after.folder / PLAN).read_bytes(), plan.read_bytes()))
 
     def start(self, place: Place, standing: Standing, *, resume: str) -> Standing:
-        """Submit the version's plan, unless its job runs; any other job of this generation is an orphan and ends."""
+        """Submit the version's plan, unless its job runs; any other job of this generation is an orphan and ends.
+
+        Raises:
+            ServerTrouble: Kafka is away, and the job would fail; or the cluster is.
+        """
         if standing.job and look(self.flink, standing.job).phase not in ("absent", "failed"):
             return standing
+        Broker(self.settings).names()
         self._end_orphans(place)
-        self._trim(standing, resume)
+        self._trim(standing.jobs[:-1], resume)
         declared = place.folder / (STAGED_JOB if standing.staged else JOB)  # the plan names tables, these declare them
         job = submit(
             self.settings, self.flink, declared, place.folder / PLAN, resume=resume, parallelism=place.parallelism
@@ -127,16 +134,19 @@ class FlinkEngine:
         self._end_orphans(place)
         return replace(standing, savepoint=self.resume_from(place, standing))
 
-    def resume_from(self, place: Place, standing: Standing) -> str:  # noqa: ARG002 - as the protocol has it
-        """The newest of the job's whole checkpoints and the last savepoint; what it began from, when it has neither."""
-        found = [(at, path) for path in self._candidates(standing) if (at := completed_at(path))]
+    def resume_from(self, place: Place, standing: Standing) -> str:
+        """The newest whole state: of the job's checkpoints and savepoints, the last savepoint, and what it began from.
+
+        The last savepoint may be older than what the job began from, and than what it wrote since.
+        """
+        found = [(at, path) for path in self._candidates(place, standing) if (at := completed_at(path))]
         return max(found)[1] if found else standing.savepoint or standing.restored
 
-    def _candidates(self, standing: Standing) -> Iterator[str]:
-        if standing.savepoint:
-            yield standing.savepoint
+    def _candidates(self, place: Place, standing: Standing) -> Iterator[str]:
+        yield from standing.states
         if standing.job:
             yield from (path.as_uri() for path in self._folders().checkpoints.glob(f"{standing.job}/chk-*"))
+            yield from savepoints_of(standing.job, place.state)
 
     def restorable(self, resume: str) -> bool:
         """Is it whole, and there?"""
@@ -165,13 +175,13 @@ class FlinkEngine:
 
     def discard(self, place: Place, standing: Standing) -> None:  # noqa: ARG002 - as the protocol has it
         """Remove the version's savepoint and its jobs' checkpoints, as far as they are on this machine."""
-        self._trim(replace(standing, jobs=(*standing.jobs, "")), "")
+        self._trim(standing.jobs, "")
         if (path := local(standing.savepoint)) is not None:
             shutil.rmtree(path, ignore_errors=True)
 
-    def _trim(self, standing: Standing, resume: str) -> None:
-        """Remove the checkpoints of jobs before the newest, but never what is resumed from."""
-        for job in standing.jobs[:-1]:
+    def _trim(self, jobs: Iterable[str], resume: str) -> None:
+        """Remove the checkpoints of jobs, but never what is resumed from."""
+        for job in jobs:
             if job not in resume:
                 shutil.rmtree(self._folders().checkpoints / job, ignore_errors=True)
 
@@ -185,7 +195,7 @@ class FlinkEngine:
 
     def _savepoints(self, place: Place) -> str:
         """In the deployment's folder; a cluster elsewhere has a place of its own."""
-        return "" if self.settings.flink else (place.state / "savepoints").as_uri()
+        return "" if self.settings.flink else savepoints(place.state).as_uri()
 
     def _names(self, place: Place) -> Names:
         return names(self.settings, self._app(place), generation_name(place.generation))
@@ -199,17 +209,3 @@ class FlinkEngine:
 def text_of(job: Job) -> str:
     """Its statements, as people read them."""
     return ";\n\n".join([*job.statements, job.insert]) + ";\n"
-
-
-def local(path: str) -> Path | None:
-    """A `file:` URL's path."""
-    return Path(unquote(urlsplit(path).path)) if path.startswith("file:") else None
-
-
-def completed_at(path: str) -> float:
-    """When a local checkpoint became whole (Unix seconds); 0 when it is not, or is not on this machine."""
-    folder = local(path)
-    try:
-        return 0.0 if folder is None else (folder / "_metadata").stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

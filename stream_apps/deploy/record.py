@@ -86,6 +86,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         """The newest job's id, or nothing."""
         return self.jobs[-1] if self.jobs else ""
 
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The checkpoints and savepoints that are named here."""
+        return tuple(path for path in (self.savepoint, self.restored) if path)
+
 
 def write(path: Path, value: msgspec.Struct) -> None:
     """Replace the file at once."""

@@ -6,11 +6,17 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from olist.errors import ServerTrouble
 from olist.settings import Settings
+from stream_apps.deploy import flink_engine
 from stream_apps.deploy.engine import Place
-from stream_apps.deploy.flink_engine import FlinkEngine, completed_at, local
-from stream_apps.deploy.record import Standing
+from stream_apps.deploy.flink_engine import FlinkEngine
+from stream_apps.deploy.folder import Deployment
+from stream_apps.deploy.record import Record, Standing, Version
+from stream_apps.deploy.saved_states import completed_at, local, own, remove_older
+from stream_apps.deploy.tending import tend
 
 
 @pytest.fixture
@@ -53,6 +59,30 @@ def test_a_job_that_wrote_no_checkpoint_goes_on_from_what_it_began_with(engine: 
     assert engine.resume_from(place, Standing(jobs=("job",))) == ""
 
 
+def test_a_savepoint_whose_asker_was_killed_is_found_once_it_is_whole(
+    engine: FlinkEngine, place: Place, tmp_path: Path
+) -> None:
+    job = "0123456789abcdef"
+    savepoints = place.state / "savepoints"
+    recorded = whole(savepoints / "savepoint-fedcba-1", at=90)
+    whole(savepoints / "savepoint-fedcba-2", at=130)  # of a job that ran before
+    whole(tmp_path / "flink" / "checkpoints" / job / "chk-9", at=100)
+    (savepoints / "savepoint-012345-2").mkdir()  # was being written when all died
+    standing = Standing(jobs=("fedcba9876543210", job), savepoint=recorded, restored=recorded)
+    assert engine.resume_from(place, standing).endswith("chk-9")
+    written = whole(savepoints / "savepoint-012345-1", at=110)
+    assert engine.resume_from(place, standing) == written
+
+
+def test_a_job_that_wrote_nothing_goes_on_from_the_newer_state_it_began_with(
+    engine: FlinkEngine, place: Place, tmp_path: Path
+) -> None:
+    savepoint = whole(tmp_path / "sp", at=90)
+    began = whole(tmp_path / "flink" / "checkpoints" / "job1" / "chk-9", at=100)
+    standing = Standing(jobs=("job1", "job2"), savepoint=savepoint, restored=began)
+    assert engine.resume_from(place, standing) == began
+
+
 def test_a_savepoint_that_is_gone_is_not_restored_and_one_elsewhere_is_the_clusters_to_find(
     engine: FlinkEngine, tmp_path: Path
 ) -> None:
@@ -69,7 +99,51 @@ def test_what_is_resumed_from_is_kept_when_older_checkpoints_are_removed(
     checkpoints = tmp_path / "flink" / "checkpoints"
     paths = [whole(checkpoints / job / "chk-1", at=1) for job in ("job1", "job2", "job3")]
     standing = Standing(jobs=("job1", "job2", "job3"), savepoint=whole(tmp_path / "sp", at=2))
-    engine._trim(standing, resume=paths[1])
+    engine._trim(standing.jobs[:-1], resume=paths[1])
     assert [completed_at(path) > 0 for path in paths] == [False, True, True]
     engine.discard(place, standing)
     assert not any(completed_at(path) for path in (*paths, standing.savepoint))
+
+
+def test_a_version_that_failed_leaves_the_states_that_another_one_names(
+    engine: FlinkEngine, place: Place, tmp_path: Path
+) -> None:
+    savepoint = whole(place.state / "savepoints" / "savepoint-job1-1", at=1)
+    checkpoints = tmp_path / "flink" / "checkpoints"
+    named, its_own = (whole(checkpoints / job / "chk-1", at=1) for job in ("job1", "job2"))
+    failed = Standing(jobs=("job1", "job2"), savepoint=savepoint, restored=savepoint)
+    engine.discard(place, own(failed, keep=(savepoint, named)))
+    assert [completed_at(path) > 0 for path in (savepoint, named, its_own)] == [True, True, False]
+
+
+def test_savepoints_that_are_older_than_the_newest_and_not_named_are_removed(place: Place) -> None:
+    folder = place.state / "savepoints"
+    named, older, newest, later = (whole(folder / f"savepoint-a-{at}", at=at) for at in (1, 2, 3, 4))
+    half = folder / "savepoint-b-1"
+    half.mkdir()
+    os.utime(half, (2, 2))
+    flinks = newest.replace("file:///", "file:/")  # as Flink writes it
+    remove_older(place.state, "s3://lake/savepoint-1", keep=())
+    assert half.exists(), "of a state elsewhere nobody knows how old it is"
+    remove_older(place.state, flinks, keep=(flinks, named))
+    assert [completed_at(path) > 0 for path in (named, older, newest, later)] == [True, False, True, True]
+    assert not half.exists()
+
+
+def test_a_failed_job_is_not_counted_against_its_app_while_kafka_is_away(
+    engine: FlinkEngine, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away:
+        def __init__(self, _settings: Settings) -> None: ...
+
+        def names(self) -> list[str]:
+            raise ServerTrouble("kafka", "it is away")
+
+    monkeypatch.setattr(flink_engine, "Broker", Away)
+    deployment = Deployment(place.state.parent)
+    version = Version(number=1, generation=1, digest="d", made=0.0)
+    wanted = Record(name="a", engine="flink", wanted="running", current=1, versions={1: version}, proven=True)
+    deployment.write(wanted)
+    with pytest.raises(ServerTrouble, match="kafka"):
+        tend(engine.settings, deployment, engine)
+    assert deployment.record() == replace(wanted, error="it was gone")
