@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -19,12 +21,13 @@ from olist.stack.companions import companions
 from olist.stack.local import Stack
 from olist.tables import ORDERS
 from stream_apps.app import FaustApp, Input
-from stream_apps.deploy import keeping
+from stream_apps.deploy import catching_up, keeping
+from stream_apps.deploy.catching_up import as_far
 from stream_apps.deploy.engine import Phase, Sight
 from stream_apps.deploy.exchange import edits, row
 from stream_apps.deploy.folder import Busy, Deployment
 from stream_apps.deploy.health import HOPELESS_AFTER, judge, reason
-from stream_apps.deploy.lag import distances
+from stream_apps.deploy.lag import Lag, distances
 from stream_apps.deploy.loading import load_app
 from stream_apps.deploy.reconcile import (
     LONGEST_PAUSE_S,
@@ -312,6 +315,40 @@ def test_lag_counts_from_what_was_committed_or_the_first_record_that_is_there() 
     assert distances(state, {("t", 0): 8, ("other", 1): 4}) == {0: 1, 1: 4}
     assert distances(state, {("t", 0): 2}) == {0: 4, 1: 4}  # what was before 5 is compacted away
     assert distances(state, {("t", 0): 9, ("t", 1): 5}) == {}
+
+
+def test_a_new_version_is_as_far_as_the_old_one_only_where_it_has_read_what_that_has() -> None:
+    states = [TopicState("t", "id", {0: 5, 1: 0}, {0: 100, 1: 0}), TopicState("u", "id", {0: 0}, {0: 50})]
+    old = {("t", 0): 40, ("u", 0): 20}
+    assert as_far(old, {("t", 0): 40, ("u", 0): 21}, states)
+    assert not as_far(old, {("t", 0): 90, ("u", 0): 10}, states), "as many wait, and others"
+    assert not as_far(old, {("u", 0): 20}, states)
+    assert as_far({("t", 0): 4, ("u", 0): 20}, {("u", 0): 20}, states), "what was before 5 is compacted away"
+    assert not as_far({("t", 0): 40}, {("t", 0): 90, ("u", 0): 49}, states), "nobody knows how far the old one was"
+
+
+def test_a_rebuild_beside_a_stopped_version_waits_until_it_has_read_as_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    stands = {"old": [40], "new": [10, 39, 40]}
+
+    def committed(_settings: Settings, group: str, _states: object) -> dict[tuple[str, int], int]:
+        return {("t", 0): stands[group].pop(0) if len(stands[group]) > 1 else stands[group][0]}
+
+    def lag(_settings: Settings, group: str, topics: Iterable[str]) -> Lag:
+        return Lag(60, 1000.0 if "t" in topics else 0.0)  # as many wait for the one as for the other
+
+    state = TopicState("t", "id", {0: 0}, {0: 100})
+    monkeypatch.setattr(catching_up, "committed", committed)
+    monkeypatch.setattr(catching_up, "lag", lag)
+    monkeypatch.setattr(catching_up, "topic_states", lambda *_: {"t": state})
+    monkeypatch.setattr(catching_up, "LOOK_EVERY_S", 0.0)
+    engine: Any = SimpleNamespace(
+        look=lambda *_: Sight(phase="running"),
+        group=lambda place: place,
+        topics=lambda place: ["t", f"{place}.by-key"],
+    )
+    old: Any = "old"
+    new: Any = "new"
+    assert list(catching_up.until_caught_up(Settings(), engine, old, new, Standing())) == [60, 60, 60]
 
 
 def test_a_generation_of_its_own_writes_beside_the_real_topics_under_the_same_table(tmp_path: Path) -> None:
