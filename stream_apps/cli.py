@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from olist.errors import BadInput
-from olist.settings import settings
+from olist.settings import Settings, settings
 from stream_apps import catalogue
 from stream_apps.app import App, FlinkApp
 from stream_apps.deploy import keeping
@@ -168,14 +168,7 @@ def status(names: tuple[str, ...], output: str) -> None:
 
     current = settings()
     keeping.begin(current)
-    there = {
-        name: (deployment, record)
-        for name, deployment in deployments(current).items()
-        if (record := deployment.record())
-    }
-    if unknown := set(names) - set(there):
-        raise BadInput(f"not deployed: {', '.join(sorted(unknown))}", hint=f"deployed: {', '.join(there) or 'none'}")
-    found = [status_of(current, *there[name]) for name in (names or there)]
+    found = [status_of(current, one, record) for one in _named(current, names) if (record := one.record())]
     if output == "json":
         click.echo(msgspec.json.encode(found))
     else:
@@ -183,6 +176,18 @@ def status(names: tuple[str, ...], output: str) -> None:
         for part in status_report(found, time.time()) if found else ("nothing is deployed; `olist apps deploy NAME`",):
             console.print(part)
     sys.exit(0 if all(one.well for one in found) else 1)
+
+
+def _named(current: Settings, names: Sequence[str]) -> list[Deployment]:
+    """Of those names; of all apps where none is named.
+
+    Raises:
+        BadInput: there is no such one.
+    """
+    there = deployments(current)
+    if unknown := set(names) - set(there):
+        raise BadInput(f"not deployed: {', '.join(sorted(unknown))}", hint=f"deployed: {', '.join(there) or 'none'}")
+    return [there[name] for name in (names or there)]
 
 
 @command.command("wait")
@@ -196,7 +201,7 @@ def wait(names: tuple[str, ...], within_s: float) -> None:
 
     current = settings()
     keeping.begin(current)
-    there = [d for name, d in deployments(current).items() if not names or name in names]
+    there = _named(current, names)
 
     def look() -> list[Any]:
         return [status_of(current, d, record) for d in there if (record := d.record())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from olist.errors import OlistError
 from olist.settings import Settings
 from olist.telemetry import DEPLOYED_HEALTHY, DEPLOYED_LAG, DEPLOYED_RESTARTS, DEPLOYED_WAITING
 from stream_apps.deploy.faust_engine import FaustEngine
@@ -30,7 +31,15 @@ class Observer:
             self._forget(name)
         for name, (deployment, record) in found.items():
             if record.target == "local":
-                self._observe(name, deployment, record)
+                self._observe_unless_deleted(name, deployment, record)
+
+    def _observe_unless_deleted(self, name: str, deployment: Deployment, record: Record) -> None:
+        """Looking takes seconds and holds up nobody, a `delete` neither: its files may go while they are read."""
+        try:
+            self._observe(name, deployment, record)
+        except (FileNotFoundError, OlistError):
+            if deployment.record() is not None:
+                raise
 
     def _observe(self, name: str, deployment: Deployment, record: Record) -> None:
         shown = self._shown.setdefault(name, Served(name))

@@ -27,10 +27,15 @@ def decide(record: Record, sight: Sight, now: float) -> Action:
     if record.trying is not None:
         return "undo"
     if record.wanted == "stopped":
-        return "leave" if sight.phase == "absent" else "stop"
+        return "leave" if rests(record, sight) else "stop"
     if sight.phase in ("absent", "failed"):
         return "start" if record.attempts < MOST_ATTEMPTS and now >= record.not_before else "leave"
     return "settle" if sight.settled and _is_news(record, now - sight.since) else "leave"
+
+
+def rests(record: Record, sight: Sight) -> bool:
+    """Does nothing run? A Flink job that failed is over; of Faust workers, others may live when one has failed."""
+    return sight.phase == "absent" or (record.engine == "flink" and sight.phase == "failed")
 
 
 def _is_news(record: Record, age_s: float) -> bool:

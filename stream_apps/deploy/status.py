@@ -12,7 +12,7 @@ from stream_apps.deploy.engine import Engine, Place, Sight
 from stream_apps.deploy.engines import engine_named
 from stream_apps.deploy.folder import Deployment
 from stream_apps.deploy.lag import lag
-from stream_apps.deploy.reconcile import given_up
+from stream_apps.deploy.reconcile import given_up, rests
 from stream_apps.deploy.record import Record
 from stream_apps.deploy.versions import place
 
@@ -78,7 +78,7 @@ def state(record: Record, sight: Sight, trouble: str = "") -> str:
     """The one word that says how it is."""
     if record.trying is not None:
         return "changing"
-    if record.wanted == "stopped" and sight.phase == "absent":
+    if record.wanted == "stopped" and rests(record, sight):
         return "stopped"
     if trouble:
         return "unknown"

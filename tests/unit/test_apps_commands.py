@@ -38,6 +38,7 @@ def test_every_app_is_listed_with_what_it_reads_and_writes(home: Path) -> None:
     "arguments",
     [
         ("status", "quality"),
+        ("wait", "quality"),
         ("stop", "quality"),
         ("restart", "quality"),
         ("scale", "quality", "2"),

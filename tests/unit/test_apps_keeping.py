@@ -1,0 +1,61 @@
+"""What the keeper does about apps that rest, and about those that go while it looks."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from olist.settings import Settings
+from stream_apps.deploy import metrics
+from stream_apps.deploy.engine import Phase, Sight
+from stream_apps.deploy.folder import Deployment
+from stream_apps.deploy.reconcile import decide
+from stream_apps.deploy.record import Engine, Record, Version
+from stream_apps.deploy.status import state
+
+
+def record(**changed: Any) -> Record:
+    version = Version(number=1, generation=1, digest="d", made=0.0)
+    given = {"name": "a", "engine": "flink", "wanted": "running", "current": 1, "versions": {1: version}}
+    return Record(**{**given, **changed})
+
+
+@pytest.mark.parametrize(
+    ("engine", "phase", "expected"),
+    [
+        ("flink", "failed", "leave"),
+        ("flink", "failing", "stop"),
+        ("faust", "failed", "stop"),  # another of its workers may live
+    ],
+)
+def test_a_stopped_app_is_stopped_until_nothing_of_it_runs(engine: Engine, phase: Phase, expected: str) -> None:
+    assert decide(record(engine=engine, wanted="stopped"), Sight(phase=phase), now=100.0) == expected
+
+
+def test_a_failed_job_of_an_app_that_is_stopped_is_no_more_than_stopped() -> None:
+    assert state(record(wanted="stopped"), Sight(phase="failed")) == "stopped"
+    assert state(record(), Sight(phase="failed")) == "failed"
+    assert state(record(wanted="stopped", engine="faust"), Sight(phase="failed")) == "failed"
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_an_app_that_is_deleted_while_it_is_looked_at_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool
+) -> None:
+    settings = Settings(home=tmp_path)
+    deployment = Deployment.of(settings, "a")
+    deployment.write(record())
+
+    def status_of(*_: object) -> None:
+        if deleted:
+            shutil.rmtree(deployment.path)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(metrics, "status_of", status_of)
+    observer = metrics.Observer(settings)
+    with nullcontext() if deleted else pytest.raises(FileNotFoundError):
+        observer.observe()
