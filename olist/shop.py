@@ -5,12 +5,13 @@ The producers write to it and make its schema; `connect` has it captured. Both m
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 from psycopg import sql
 
 from olist.errors import BadInput, ServerTrouble
+from olist.postgres_url import place
 from olist.settings import Settings
 
 CONNECT_TIMEOUT_S = 5
@@ -37,29 +38,33 @@ def split_prefix(topic_prefix: str) -> tuple[str, str]:
     return name, schema
 
 
+def database_name(settings: Settings) -> str:
+    """As PostgreSQL has it: in a URL it is percent-encoded."""
+    return unquote(urlsplit(settings.shop_url).path.lstrip("/"))
+
+
 def connect(settings: Settings, *, url: str | None = None) -> psycopg.Connection:
     """A connection in autocommit mode to the shop, or to another database of its server, in the shop's schema.
 
     Raises:
         ServerTrouble: PostgreSQL does not answer, or not yet.
-        BadInput: it refuses this user, or knows no such database.
+        BadInput: it refuses this user, or knows no such database; or the setting is no URL.
     """
     url = url or settings.shop_url
+    shown = place(url, "OLIST_SHOP" if settings.shop else "OLIST_POSTGRES")
     password = settings.shop_password.get_secret_value() if settings.shop_password else None
     try:
         connection = psycopg.connect(url, autocommit=True, password=password, connect_timeout=CONNECT_TIMEOUT_S)
     except psycopg.OperationalError as error:
-        raise _refused(url, error) from error
+        raise _refused(shown, error) from error
     _name, schema = split_prefix(settings.topic_prefix)
     connection.execute(sql.SQL("set search_path to {}").format(sql.Identifier(schema)))
     return connection
 
 
-def _refused(url: str, error: psycopg.OperationalError) -> BadInput | ServerTrouble:
+def _refused(shown: str, error: psycopg.OperationalError) -> BadInput | ServerTrouble:
     """A failed connection carries no code, only the server's words: FATAL, unless it is starting or stopping."""
     said = str(error).strip()
-    where = urlsplit(url)
-    shown = f"{where.hostname}:{where.port or 5432}{where.path} as {where.username}"
     if 'database "' in said and "does not exist" in said:
         return BadInput(f"the shop's database {shown} does not exist", hint="`olist shop migrate` creates it")
     if "FATAL" in said and not any(words in said for words in PASSING):

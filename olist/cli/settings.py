@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from olist.settings import Settings, settings
+
+HIDDEN = "********"
+# A URL's user may have one, up to the last @ if it was not escaped; so may its query, or libpq's `key=value` form.
+OF_A_USER = re.compile(r"(://[^:/@\s]*:).*(?=@)")
+OF_A_KEY = re.compile(r"(password=)('[^']*'|[^&\s]*)", re.IGNORECASE)
+
+
+def shown(value: object) -> str:
+    """A setting's value without the password that it is or holds."""
+    if isinstance(value, SecretStr):
+        return HIDDEN
+    return OF_A_KEY.sub(rf"\1{HIDDEN}", OF_A_USER.sub(rf"\1{HIDDEN}", str(value)))
 
 
 @click.command("settings")
@@ -16,8 +30,6 @@ def command() -> None:
     current = settings()
     table = Table("variable", "value", "meaning", box=None)
     for name, field in Settings.model_fields.items():
-        value = getattr(current, name)
-        shown = "********" if isinstance(value, SecretStr) else str(value)
         mark = " *" if name in current.model_fields_set else ""
-        table.add_row(f"OLIST_{name.upper()}", shown + mark, field.description or "")
+        table.add_row(f"OLIST_{name.upper()}", shown(getattr(current, name)) + mark, field.description or "")
     Console().print(table)

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import errors
 
 from olist.errors import ServerTrouble, Stopped
+from olist.postgres_url import place
 
 SERVER = "postgres"
 
@@ -27,7 +28,9 @@ def connect(url: str) -> psycopg.Connection:
 
     Raises:
         ServerTrouble: the server does not take connections.
+        BadInput: the setting is no URL.
     """
+    place(url, "OLIST_POSTGRES")
     with translated():
         return psycopg.connect(
             url,
