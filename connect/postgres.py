@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from psycopg import sql
 
 from olist.contracts import COMPACTED, Contract
+from olist.errors import BadInput
 from olist.settings import Settings
-from olist.shop import HEARTBEAT, PUBLICATION, SIGNAL, split_prefix
+from olist.shop import HEARTBEAT, PUBLICATION, SIGNAL, database_name, split_prefix
 from olist.tables import TABLES
 
 PASSWORD = "${env:OLIST_SHOP_PASSWORD}"  # the worker's own environment: a rendered file or the REST API never hold it
 A_DAY_MS = 86_400_000
+BEAT = "insert into {} (id) values ('debezium') on conflict (id) do update set beat_at = now()"
 
 Config = dict[str, str]
 
@@ -53,6 +57,13 @@ RECOVERY: Config = {
     "slot.max.retries": "60",
     "slot.retry.delay.ms": "1000",
 }
+# What the shop's URL may ask of its connections: Debezium's word for it, or None for what concerns us alone.
+PARAMETERS = {
+    "sslmode": "database.sslmode",
+    "sslrootcert": "database.sslrootcert",
+    "application_name": None,
+    "connect_timeout": None,
+}
 
 
 def connector_name(settings: Settings) -> str:
@@ -89,9 +100,10 @@ def _source(settings: Settings) -> Config:
     return {
         "database.hostname": where.hostname or "127.0.0.1",
         "database.port": str(where.port or 5432),
-        "database.user": where.username or "olist",
+        "database.user": unquote(where.username or "olist"),
         "database.password": PASSWORD,
-        "database.dbname": where.path.lstrip("/"),
+        "database.dbname": database_name(settings),
+        **_parameters(where.query),
         "plugin.name": "pgoutput",
         "slot.name": slot_name(settings),
         "publication.name": PUBLICATION,
@@ -100,8 +112,19 @@ def _source(settings: Settings) -> Config:
     }
 
 
+def _parameters(query: str) -> Config:
+    given = dict(parse_qsl(query.replace("+", "%2B")))  # to libpq a plus is a plus
+    if unknown := sorted(given.keys() - PARAMETERS.keys()):
+        raise BadInput(
+            f"OLIST_SHOP: the connector cannot be told {', '.join(unknown)}",
+            hint=f"what may follow the URL's `?`: {', '.join(PARAMETERS)}",
+        )
+    return {carried: value for name, value in given.items() if (carried := PARAMETERS[name])}
+
+
 def _tables(settings: Settings, contracts: Iterable[Contract]) -> Config:
     name, schema = split_prefix(settings.topic_prefix)
+    beat = sql.SQL(BEAT).format(sql.Identifier(schema, HEARTBEAT)).as_string()
     tables = [*(contract.table for contract in contracts), HEARTBEAT]
     return {
         "topic.prefix": name,
@@ -110,9 +133,7 @@ def _tables(settings: Settings, contracts: Iterable[Contract]) -> Config:
         # The heartbeat's row is itself captured: else the slot stands still, and WAL piles up, while other databases
         # of the server write and this one is quiet.
         "heartbeat.interval.ms": "10000",
-        "heartbeat.action.query": (
-            f"insert into {schema}.{HEARTBEAT} (id) values ('debezium') on conflict (id) do update set beat_at = now()"
-        ),
+        "heartbeat.action.query": beat,
     }
 
 

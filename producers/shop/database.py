@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from olist.errors import BadInput
 from olist.settings import Settings
-from olist.shop import connect, split_prefix
+from olist.shop import connect, database_name, split_prefix
 
 
 def ensure_database(settings: Settings) -> None:
@@ -19,12 +20,14 @@ def ensure_database(settings: Settings) -> None:
         ServerTrouble: PostgreSQL does not answer.
         BadInput: it refuses this user.
     """
-    where = urlsplit(settings.shop_url)
+    # Another one may make the same at the same moment; the catalogue's own index then refuses ours.
+    made_by_another = suppress(errors.DuplicateDatabase, errors.UniqueViolation)
     if not _is_there(settings):
-        with connect(settings, url=where._replace(path="/postgres").geturl()) as beside:
-            beside.execute(sql.SQL("create database {}").format(sql.Identifier(where.path.lstrip("/"))))
+        where = urlsplit(settings.shop_url)
+        with connect(settings, url=where._replace(path="/postgres").geturl()) as beside, made_by_another:
+            beside.execute(sql.SQL("create database {}").format(sql.Identifier(database_name(settings))))
     _name, schema = split_prefix(settings.topic_prefix)
-    with connect(settings) as connection:
+    with connect(settings) as connection, made_by_another:
         connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
 
 

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import producers.shop.migrate as migrations_of
 from connect import mongodb, postgres
-from connect.committed import FOLDER, RENEW, rendered
+from connect.cli import SOURCES, command
+from connect.committed import CONNECTORS, FOLDER, RENEW, rendered
 from olist.contracts import Contract, Row, Str
 from olist.errors import BadInput
-from olist.settings import Settings
+from olist.settings import Settings, settings
 from olist.shop import HEARTBEAT, PUBLICATION, SIGNAL
 from olist.tables import TABLES
 
@@ -33,8 +36,7 @@ def test_every_contract_and_the_heartbeat_are_captured() -> None:
 
 
 def test_topics_are_named_as_the_direct_road_names_them() -> None:
-    settings = Settings(topic_prefix="acme.sales")
-    config = postgres.render(settings)
+    config = postgres.render(Settings(topic_prefix="acme.sales"))
     first = config["table.include.list"].split(",")[0].replace("\\", "")
     contract = next(iter(TABLES.values()))
     assert f"{config['topic.prefix']}.{first}" == contract.topic("acme.sales")
@@ -47,8 +49,8 @@ def test_a_prefix_without_a_schema_is_refused_with_one_that_would_do() -> None:
 
 
 def test_no_password_is_rendered_whatever_the_settings_hold() -> None:
-    settings = Settings(shop="postgresql://u:hidden@db:5433/s", mongodb="mongodb://u:hidden@m/")
-    both = {**postgres.render(settings), **mongodb.render(settings)}
+    hiding = Settings(shop="postgresql://u:hidden@db:5433/s", mongodb="mongodb://u:hidden@m/")
+    both = {**postgres.render(hiding), **mongodb.render(hiding)}
     assert not [value for value in both.values() if "hidden" in value]
     assert both["database.password"].startswith("${env:")
     assert both["mongodb.connection.string"].startswith("${env:")
@@ -58,6 +60,40 @@ def test_the_source_is_where_the_setting_says() -> None:
     config = postgres.render(Settings(shop="postgresql://clerk@db.example:5433/sales"))
     names = ("database.hostname", "database.port", "database.user", "database.dbname")
     assert [config[name] for name in names] == ["db.example", "5433", "clerk", "sales"]
+
+
+def test_what_a_url_writes_in_percents_reaches_the_connector_in_letters() -> None:
+    config = postgres.render(
+        Settings(shop="postgresql://a%40b:p%2Fw@h/my%20shop?sslrootcert=/c%2B%20d+&sslmode=require")
+    )
+    names = ("database.user", "database.dbname", "database.sslmode", "database.sslrootcert")
+    assert [config[name] for name in names] == ["a@b", "my shop", "require", "/c+ d+"]
+
+
+def test_what_the_url_says_of_our_own_connections_alone_is_left_out() -> None:
+    plain, told = (postgres.render(Settings(shop=f"postgresql://u@h/d{more}")) for more in ("", "?connect_timeout=3"))
+    assert told == plain
+
+
+def test_a_parameter_of_the_url_that_the_connector_would_not_have_is_refused() -> None:
+    with pytest.raises(BadInput, match="cannot be told host, options") as raised:
+        postgres.render(Settings(shop="postgresql://u@/d?host=/tmp&options=-csearch_path%3Dx&sslmode=require"))
+    assert "sslmode" in raised.value.hint
+
+
+def test_the_heartbeat_finds_a_schema_whose_name_needs_quotes() -> None:
+    query = postgres.render(Settings(topic_prefix="acme.Sales-1"))["heartbeat.action.query"]
+    assert query.startswith(f'insert into "Sales-1"."{HEARTBEAT}" ')
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_render_prints_what_an_apply_would_put(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLIST_TOPIC_PREFIX", "acme.sales")
+    settings.cache_clear()
+    printed = CliRunner().invoke(command, ["render", source])
+    settings.cache_clear()
+    assert printed.exit_code == 0
+    assert json.loads(printed.stdout) == CONNECTORS[source](Settings(topic_prefix="acme.sales"))
 
 
 def test_a_slot_is_named_after_its_connector_in_letters_that_postgres_takes() -> None:
