@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -22,7 +23,7 @@ from olist.stack.doctor import examine
 from olist.stack.local import Stack
 from olist.stack.logs import follow, recent
 from olist.stack.resolve import renew
-from olist.stack.slots import slots
+from olist.stack.slots import Slot, facts, slots
 from olist.stack.state import ServerState
 from olist.stack.view import LiveProgress, findings_table, states_table
 
@@ -95,9 +96,12 @@ def status(only: list[str] | None, output: str) -> None:
     """
     stack = Stack(settings(), only)
     states = stack.states() | stack.ask_external()
-    _print(states.values(), output)
-    if output == "table" and POSTGRES in states and states[POSTGRES].phase in ("ready", "external"):
-        _print_slots()
+    held = _slots() if POSTGRES in states and states[POSTGRES].phase in ("ready", "external") else None
+    if output == "json":
+        click.echo(msgspec.json.encode([_with_slots(state, held) for state in states.values()]))
+    else:
+        _print(states.values(), output)
+        _print_slots(held or [])
     if _mourn(stack):
         sys.exit(1)
 
@@ -110,16 +114,28 @@ def _mourn(stack: Stack) -> bool:
     return bool(crashed)
 
 
-def _print_slots() -> None:
-    """A slot that nobody reads makes PostgreSQL keep its WAL until the disk, or the slot's limit, is reached."""
+def _slots() -> list[Slot] | None:
+    """None when they cannot be seen, which is said and does not keep the servers from being shown."""
     try:
-        found = slots(settings())
+        return slots(settings())
     except (BadInput, ServerTrouble) as error:
         click.secho(f"replication slots: {error}", fg="yellow", err=True)
-        return
-    for slot in found:
+        return None
+
+
+def _print_slots(held: Iterable[Slot]) -> None:
+    """A slot that nobody reads makes PostgreSQL keep its WAL until the disk, or the slot's limit, is reached."""
+    for slot in held:
         warning = slot.warning(settings().slot_warning_mb)
         click.echo(slot.line() + (click.style(f"  WARNING: {warning}", fg="yellow") if warning else ""))
+
+
+def _with_slots(state: ServerState, held: Iterable[Slot] | None) -> dict[str, Any]:
+    """For a program: PostgreSQL has its `slots` beside what every server has, if they could be seen."""
+    told = msgspec.structs.asdict(state)
+    if state.name == POSTGRES and held is not None:
+        told["slots"] = facts(held, settings().slot_warning_mb)
+    return told
 
 
 @click.command()

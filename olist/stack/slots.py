@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,7 +12,7 @@ from psycopg import sql
 
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from olist.shop import connect
+from olist.shop import connect, database_name
 
 MEGABYTE = 1_000_000
 LOOK = """
@@ -51,9 +53,14 @@ class Slot(msgspec.Struct, frozen=True):
             return "about to be lost: max_slot_wal_keep_size is used up"
         if self.kept > limit_mb * MEGABYTE:
             return f"keeps more WAL than OLIST_SLOT_WARNING_MB={limit_mb}: " + (
-                "its reader lags" if self.active else "nobody reads it; `olist connect delete` drops it"
+                "its reader lags" if self.active else "nobody reads it; `olist connect delete --drop-slot` drops it"
             )
         return ""
+
+
+def facts(found: Iterable[Slot], limit_mb: int) -> list[dict[str, Any]]:
+    """For a program: each slot's fields, and `warning`."""
+    return [{**msgspec.structs.asdict(slot), "warning": slot.warning(limit_mb)} for slot in found]
 
 
 def slots(settings: Settings) -> list[Slot]:
@@ -65,6 +72,17 @@ def slots(settings: Settings) -> list[Slot]:
     """
     with connect(settings, url=_server(settings)) as connection:
         return [Slot(*row) for row in connection.execute(LOOK)]
+
+
+def database_is_there(settings: Settings) -> bool:
+    """Has the server the shop's database? Its slots go with a database that is dropped.
+
+    Raises:
+        ServerTrouble, BadInput: the server cannot be reached.
+    """
+    with connect(settings, url=_server(settings)) as connection:
+        wanted = [database_name(settings)]
+        return connection.execute("select from pg_database where datname = %s", wanted).rowcount > 0
 
 
 def _server(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from olist.settings import Settings
 from olist.stack.servers import USUAL, servers
 from olist.stack.servers.connect import Connect, secrets
-from olist.stack.slots import MEGABYTE, Slot
+from olist.stack.slots import MEGABYTE, Slot, facts
 
 
 def slot(**different: object) -> Slot:
@@ -49,3 +49,10 @@ def test_a_slot_about_to_be_lost_and_a_lost_one_are_told_apart() -> None:
 def test_a_slots_line_says_what_it_keeps_and_how_much_more_it_may() -> None:
     line = slot(kept=2_500_000, behind=1_000_000, left=4_000_000_000, active=False).line()
     assert line == "slot s (d): read by nobody, 1.0 MB behind, keeps 2.5 MB of WAL, lost after 4,000 MB more"
+
+
+def test_a_program_gets_each_slot_with_its_warning() -> None:
+    quiet, lagging = facts([slot(), slot(kept=11 * MEGABYTE)], 10)
+    assert (quiet["name"], quiet["warning"]) == ("s", "")
+    assert lagging["kept"] == 11 * MEGABYTE
+    assert "its reader lags" in lagging["warning"]
