@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from connect import capture
+from connect import beginning, capture
 from connect.changes_of import changes
 from connect.postgres import Config
 from connect.watch import failed, until_idle, until_running
 from connect.worker import Worker
 from olist.contracts import Contract
-from olist.errors import BadInput
+from olist.errors import BadInput, Stopped
 from olist.settings import Settings
 from olist.tables import TABLES
 
@@ -21,11 +21,13 @@ Agree = Callable[[], bool]
 def apply(worker: Worker, config: Config, say: Say, agree: Agree) -> None:
     """1. Let the plugin judge the configuration. 2. Show what changes. 3. Change it, stopped. 4. Wait until it runs.
 
-    Without a difference nothing is touched, but a connector that does not run is still an error.
+    Without a difference nothing is touched but what an apply that was cut off left stopped; a connector that does not
+    run is still an error.
 
     Raises:
         BadInput: the plugin refuses the configuration, with each setting's reason.
         ServerTrouble: it does not run afterwards, with its task's trace.
+        Stopped: it is paused, and nothing differs.
     """
     name = config["name"]
     validate(worker, config)
@@ -33,6 +35,7 @@ def apply(worker: Worker, config: Config, say: Say, agree: Agree) -> None:
     edits = changes(there, config)
     if not edits:
         say(f"{name}: nothing to change")
+        _resume_if_stopped(worker, name)
         until_running(worker, name)
         return
     say("\n".join([f"{name}: {'change' if there else 'create'}", *(f"  {edit}" for edit in edits)]))
@@ -45,6 +48,16 @@ def apply(worker: Worker, config: Config, say: Say, agree: Agree) -> None:
     worker.ask(name, "resume")
     until_running(worker, name)
     say(f"{name}: running")
+
+
+def _resume_if_stopped(worker: Worker, name: str) -> None:
+    """Only an apply or a delete stops a connector; a user pauses it."""
+    status = worker.status(name)
+    state = None if status is None else status.connector.state
+    if state == "PAUSED":
+        raise Stopped(f"{name} is paused", hint="`olist connect resume`")
+    if state == "STOPPED":
+        worker.ask(name, "resume")
 
 
 def validate(worker: Worker, config: Config) -> None:
@@ -63,10 +76,16 @@ def validate(worker: Worker, config: Config) -> None:
         raise BadInput(f"{config['name']}: the connector refuses its configuration\n{told}")
 
 
-def bootstrap(settings: Settings, worker: Worker, name: str, say: Say) -> None:
-    """After a start: rows that were there before the first one have no change in the WAL, so have them read, once."""
-    capture.until_streaming(settings, lambda: check(settings, worker, name))
-    if filled := capture.begin_once(settings, TABLES.values()):
+def bootstrap(
+    settings: Settings, worker: Worker, name: str, say: Say, contracts: Iterable[Contract] = TABLES.values()
+) -> None:
+    """After a start: rows that were there before capture have no change in the WAL, so have them read, once a table."""
+
+    def still_well() -> None:
+        check(settings, worker, name)
+
+    capture.until_streaming(settings, still_well)
+    if filled := beginning.begin_once(settings, contracts, still_well):
         say(f"{name}: rows were there before: asked for an incremental snapshot of {_names(filled)}")
 
 

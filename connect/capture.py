@@ -1,4 +1,4 @@
-"""The source's side of capture: rows that were there before, incremental snapshots, and how far the topics have come.
+"""The source's side of capture: its slot, incremental snapshots, and how far the topics have come.
 
 Debezium reads the WAL in order with one task, so a mark that is written into the shop and seen on its topic says that
 all that was committed before it is on the topics too.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import msgspec
@@ -22,7 +23,7 @@ from olist.errors import ServerTrouble, Stopped
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.shop import HEARTBEAT, SIGNAL, connect, split_prefix
-from olist.stack.slots import slots
+from olist.stack.slots import Slot, slots
 from olist.topics.admin import admin_client, topic_state
 from olist.topics.reading import follow
 
@@ -40,22 +41,9 @@ Check = Callable[[], None]
 Offsets = Callable[[], list[dict[str, Any]]]
 
 
-def filled_tables(settings: Settings, contracts: Iterable[Contract]) -> list[Contract]:
-    """The tables that hold rows.
-
-    Raises:
-        Stopped: one is not there.
-    """
-    with connect(settings) as connection:
-        return [contract for contract in contracts if _holds_rows(connection, contract)]
-
-
-def _holds_rows(connection: psycopg.Connection, contract: Contract) -> bool:
-    try:
-        query = sql.SQL("select from {} limit 1").format(sql.Identifier(contract.table))
-        return connection.execute(query).rowcount > 0
-    except psycopg.errors.UndefinedTable as error:
-        raise Stopped(f"the shop's database has no table {contract.table}", hint=HOW_TO_MIGRATE) from error
+def own_slot(settings: Settings) -> Slot | None:
+    """The connector's slot; None while it is not there."""
+    return next((slot for slot in slots(settings) if slot.name == slot_name(settings)), None)
 
 
 def until_streaming(settings: Settings, check: Check) -> None:
@@ -65,7 +53,7 @@ def until_streaming(settings: Settings, check: Check) -> None:
         ServerTrouble: it does not.
     """
     deadline = time.monotonic() + SLOT_WITHIN_S
-    while not any(slot.name == slot_name(settings) and slot.active for slot in slots(settings)):
+    while (slot := own_slot(settings)) is None or not slot.active:
         check()
         if time.monotonic() > deadline:
             raise ServerTrouble("connect", f"nobody reads from slot {slot_name(settings)} after {SLOT_WITHIN_S:g} s")
@@ -78,7 +66,7 @@ def refuse_lost_slot(settings: Settings) -> None:
     Raises:
         Stopped: the slot is lost; changes are, too, so there is no going on without reading the tables again.
     """
-    if any(slot.name == slot_name(settings) and slot.wal_status == "lost" for slot in slots(settings)):
+    if (slot := own_slot(settings)) is not None and slot.wal_status == "lost":
         raise Stopped(
             f"slot {slot_name(settings)} is lost: it was not read while more WAL was written than PostgreSQL keeps "
             "(max_slot_wal_keep_size), so changes are missing",
@@ -86,58 +74,48 @@ def refuse_lost_slot(settings: Settings) -> None:
         )
 
 
-def begin_once(settings: Settings, contracts: Iterable[Contract]) -> list[Contract]:
-    """Ask for a snapshot of the tables that hold rows, the first time for this slot; return them.
-
-    The signal's own row remembers that it was done, so an apply that was cut short is made good by the next one.
-    """
-    name = _first_signal(settings)
-    with connect(settings) as connection:
-        known = connection.execute(_on_signals("select from {} where id = %s"), [name]).rowcount > 0
-    if known:
-        return []
-    filled = filled_tables(settings, contracts)
-    if filled:
-        ask_for_snapshot(settings, filled, name)
-    else:
-        _signal(settings, name, "log", {"message": "there were no rows before capture began"})
-    return filled
-
-
-def forget_beginning(settings: Settings) -> None:
-    """With its slot dropped, a connector begins anew."""
-    with connect(settings) as connection:
-        connection.execute(_on_signals("delete from {} where id = %s"), [_first_signal(settings)])
-
-
-def _first_signal(settings: Settings) -> str:
-    return f"first-of-{slot_name(settings)}"
-
-
-def ask_for_snapshot(settings: Settings, contracts: Iterable[Contract], name: str | None = None) -> str:
+def ask_for_snapshot(settings: Settings, contracts: Iterable[Contract]) -> str:
     """Signal an incremental snapshot; its rows come as ``r`` changes between those of the stream. Returns its id.
 
     Raises:
         Stopped: the shop has no signal table.
     """
-    name = name or str(uuid.uuid4())
-    _prefix, schema = split_prefix(settings.topic_prefix)
-    tables = [f"{schema}.{contract.table}" for contract in contracts]
-    _signal(settings, name, "execute-snapshot", {"data-collections": tables, "type": "incremental"})
-    return name
+    with signalling(settings) as connection:
+        return signal_snapshot(connection, settings, contracts)
 
 
-def _signal(settings: Settings, name: str, kind: str, data: dict[str, Any]) -> None:
+@contextmanager
+def signalling(settings: Settings) -> Iterator[psycopg.Connection]:
+    """A connection to signal on.
+
+    Raises:
+        Stopped: the shop has no signal table.
+    """
     with connect(settings) as connection:
         try:
-            insert = _on_signals("insert into {} (id, type, data) values (%s, %s, %s)")
-            connection.execute(insert, [name, kind, msgspec.json.encode(data).decode()])
+            yield connection
         except psycopg.errors.UndefinedTable as error:
             raise Stopped(f"the shop's database has no table {SIGNAL}", hint=HOW_TO_MIGRATE) from error
 
 
-def _on_signals(statement: LiteralString) -> sql.Composed:
-    return sql.SQL(statement).format(sql.Identifier(SIGNAL))
+def signal_snapshot(connection: psycopg.Connection, settings: Settings, contracts: Iterable[Contract]) -> str:
+    """As `ask_for_snapshot`, within a transaction of the caller's."""
+    name = str(uuid.uuid4())
+    _prefix, schema = split_prefix(settings.topic_prefix)
+    tables = [f"{schema}.{contract.table}" for contract in contracts]
+    signal(connection, name, "execute-snapshot", {"data-collections": tables, "type": "incremental"})
+    return name
+
+
+def signal(connection: psycopg.Connection, name: str, kind: str, data: dict[str, Any]) -> None:
+    """Tell Debezium something, once: a name that was used before says nothing."""
+    insert = on_signals("insert into {signals} (id, type, data) values (%s, %s, %s) on conflict (id) do nothing")
+    connection.execute(insert, [name, kind, msgspec.json.encode(data).decode()])
+
+
+def on_signals(statement: LiteralString) -> sql.Composed:
+    """A statement about the signal table, ``{signals}`` in it."""
+    return sql.SQL(statement).format(signals=sql.Identifier(SIGNAL))
 
 
 def until_caught_up(settings: Settings, within_s: float, check: Check) -> None:

@@ -8,17 +8,18 @@ from typing import Any
 import click
 import msgspec
 
-from connect import capture, mongodb, postgres
+from connect import beginning, capture, mongodb, postgres
 from connect.apply import apply, bootstrap, check
 from connect.changes_of import changes
 from connect.committed import text
 from connect.postgres import Config, connector_name, slot_name
-from connect.watch import told, until_gone, until_idle, until_paused, until_running
+from connect.removal import remove, remove_with_slot
+from connect.watch import told, until_paused, until_running
 from connect.worker import Worker
 from olist.contracts import Contract
 from olist.errors import BadInput
 from olist.settings import Settings, settings
-from olist.stack.slots import drop, slots
+from olist.stack.slots import MEGABYTE, facts, slots
 from olist.tables import TABLES
 
 SOURCES = ("postgres", "mongodb")
@@ -67,8 +68,9 @@ def apply_command(source: str, yes: bool, dry_run: bool) -> None:
         click.echo("\n".join(map(str, edits)) or "nothing to change")
         sys.exit(2 if edits else 0)
     if source == "postgres":
-        capture.filled_tables(current, TABLES.values())  # before the plugin says it less plainly
+        beginning.filled_tables(current, TABLES.values())  # before the plugin says it less plainly
         capture.refuse_lost_slot(current)
+        beginning.before_apply(current)
     apply(worker, config, click.echo, lambda: yes or click.confirm("apply?", abort=True, err=True))
     if source == "postgres":
         bootstrap(current, worker, config["name"], click.echo)
@@ -82,7 +84,7 @@ def status(output: str) -> None:
     found = [one for name in worker.connectors() if (one := worker.status(name)) is not None]
     held = slots(current)
     if output == "json":
-        click.echo(msgspec.json.encode({"connectors": found, "slots": held}))
+        click.echo(msgspec.json.encode({"connectors": found, "slots": facts(held, current.slot_warning_mb)}))
     else:
         for one in found:
             click.echo(f"{one.name}: {told(one)}" + (f"\n{one.trace}" if one.trace else ""))
@@ -99,8 +101,9 @@ def restart(source: str) -> None:
     """Restart a connector and its task, and return when they run."""
     worker, name = _there(source)
     _refuse_lost_slot(source)
+    before = worker.status(name)
     worker.restart(name)
-    until_running(worker, name)
+    until_running(worker, name, past="" if before is None else before.trace)
     click.echo(f"{name}: running")
 
 
@@ -133,31 +136,39 @@ def delete(source: str, yes: bool, drop_slot: bool | None) -> None:
     """Delete a connector, and its replication slot if you say so.
 
     With the slot it can be applied again and goes on without a gap; without it, it begins anew with a snapshot of what
-    the tables hold then, and a row that was deleted in between stays on the topics.
+    the tables hold then, and a row that was deleted in between stays on the topics. A slot that was kept, or that a
+    delete which was cut off left, is dropped by another one.
     """
-    current = settings()
-    worker, name = _there(source)
-    if not yes:
+    current, worker = settings(), Worker(settings().connect_url)
+    name, there = _name(current, source), worker.config(_name(current, source)) is not None
+    if there and not yes:
         click.confirm(f"delete {name}?", abort=True, err=True)
     if source == "postgres" and drop_slot is None:
-        drop_slot = not yes and click.confirm(_about_slot(current), err=True)
-    worker.ask(name, "stop")
-    until_idle(worker, name)
-    if drop_slot:
-        worker.forget_offsets(name)
-    worker.delete(name)
-    until_gone(worker, name)
-    click.echo(f"{name}: deleted")
-    if source == "postgres":
-        gone = bool(drop_slot) and drop(current, slot_name(current))
-        if gone:
-            capture.forget_beginning(current)
-        click.echo(f"slot {slot_name(current)}: {'dropped' if gone else 'kept; PostgreSQL keeps WAL for it'}")
+        drop_slot = not yes and _agreed_to_drop_slot(current)
+    if not there and not drop_slot:
+        raise _nothing_there(name)
+    if source != "postgres":
+        _say_deleted(name, remove(worker, name, offsets=bool(drop_slot)))
+    elif drop_slot:
+        deleted, dropped = remove_with_slot(current, worker, name)
+        _say_deleted(name, deleted)
+        click.echo(f"slot {slot_name(current)}: {'dropped' if dropped else 'was not there'}")
+    else:
+        _say_deleted(name, remove(worker, name, offsets=False))
+        kept = capture.own_slot(current) is not None
+        click.echo(f"slot {slot_name(current)}: {'kept; PostgreSQL keeps WAL for it' if kept else 'was not there'}")
 
 
-def _about_slot(current: Settings) -> str:
-    kept = next((slot.kept for slot in slots(current) if slot.name == slot_name(current)), 0)
-    return f"drop its slot {slot_name(current)} too? Until then PostgreSQL keeps WAL for it ({kept / 1e6:.0f} MB now)"
+def _say_deleted(name: str, deleted: bool) -> None:
+    click.echo(f"{name}: {'deleted' if deleted else 'was not there'}")
+
+
+def _agreed_to_drop_slot(current: Settings) -> bool:
+    slot = capture.own_slot(current)
+    return slot is not None and click.confirm(
+        f"drop its slot {slot.name} too? Until then PostgreSQL keeps WAL for it ({slot.kept / MEGABYTE:.0f} MB now)",
+        err=True,
+    )
 
 
 @command.command("snapshot")
@@ -208,5 +219,9 @@ def _there(source: str) -> tuple[Worker, str]:
     """
     worker, name = Worker(settings().connect_url), _name(settings(), source)
     if worker.config(name) is None:
-        raise BadInput(f"there is no connector {name}", hint="`olist connect apply` creates it")
+        raise _nothing_there(name)
     return worker, name
+
+
+def _nothing_there(name: str) -> BadInput:
+    return BadInput(f"there is no connector {name}", hint="`olist connect apply` creates it")

@@ -9,6 +9,7 @@ from connect.worker import Status, Worker
 from olist.errors import ServerTrouble
 
 WITHIN_S = 90.0
+PAST_S = 15.0  # a restart that fails in the same words again is told after this
 LOOK_EVERY_S = 0.2
 
 
@@ -27,15 +28,23 @@ def until(worker: Worker, name: str, fits: Callable[[Status | None], bool], what
         time.sleep(LOOK_EVERY_S)
 
 
-def until_running(worker: Worker, name: str) -> None:
+def until_running(worker: Worker, name: str, *, past: str = "") -> None:
     """Until the connector and its tasks run.
+
+    `past` is the trace from before a restart, which the worker accepts before it begins it: it counts for as long as
+    nothing else was seen only after `PAST_S`.
 
     Raises:
         ServerTrouble: a part failed, with its trace, at once; or it takes too long.
     """
+    ignored, settled = past, time.monotonic() + PAST_S
 
     def runs(status: Status | None) -> bool:
-        if status is not None and status.trace:
+        nonlocal ignored
+        trace = "" if status is None else status.trace
+        if trace != ignored or time.monotonic() > settled:
+            ignored = ""
+        if status is not None and trace and not ignored:
             raise failed(status)
         return status is not None and status.running
 

@@ -14,16 +14,15 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from psycopg import sql
 
 from connect.apply import apply, bootstrap, check
-from connect.capture import forget_beginning, until_caught_up, until_snapshot_done
-from connect.postgres import Config, connector_name, render, slot_name
-from connect.watch import until_gone, until_idle
+from connect.capture import until_caught_up, until_snapshot_done
+from connect.postgres import Config, connector_name, render
+from connect.removal import remove_with_slot
 from connect.worker import Worker
 from olist.batches import META, OP, Batch, decode_batch, frame_schema
 from olist.contracts import Contract
 from olist.settings import Settings
 from olist.shop import connect
 from olist.source import Dataset
-from olist.stack.slots import drop
 from olist.tables import TABLES
 from olist.topics.admin import admin_client, topic_states
 from olist.topics.reading import Consumed
@@ -72,13 +71,7 @@ class CapturedShop:
 
     def remove_connector(self) -> None:
         """`olist connect delete --drop-slot`."""
-        self.worker.ask(self.name, "stop")
-        until_idle(self.worker, self.name)
-        self.worker.forget_offsets(self.name)
-        self.worker.delete(self.name)
-        until_gone(self.worker, self.name)
-        if drop(self.settings, slot_name(self.settings)):
-            forget_beginning(self.settings)
+        remove_with_slot(self.settings, self.worker, self.name)
 
     def capture(self, **different: str) -> list[str]:
         """`olist connect apply`; returns what it says."""

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from connect import watch, worker
+from connect import beginning, removal, watch, worker
 from connect.apply import apply
+from connect.removal import remove_with_slot
 from connect.watch import cause, until_running
 from connect.worker import Worker
-from olist.errors import BadInput, ServerTrouble
+from olist.errors import BadInput, ServerTrouble, Stopped
+from olist.settings import Settings
 
 CONFIG = {"name": "shop", "connector.class": "a.b.Plugin", "x": "1"}
 Answer = tuple[int, Any]
@@ -112,6 +114,37 @@ def test_a_failed_task_ends_the_wait_with_its_trace(script: Script, client: Work
     assert "restart" in raised.value.hint
 
 
+def test_the_trace_from_before_a_restart_is_not_told_while_the_worker_has_not_begun_it(
+    script: Script, client: Worker
+) -> None:
+    old, new = status("RUNNING", "FAILED", trace="old"), status("RUNNING", "RUNNING")
+    script.answers["GET /connectors/shop/status"] = [old, old, status("RUNNING", "RESTARTING"), new]
+    until_running(client, "shop", past="old")
+    assert len(script.asked) == 4
+
+
+@pytest.mark.parametrize("answers", [("old", "", "old"), ("old", "another")])
+def test_a_restart_that_fails_is_told_at_once_in_the_same_words_or_in_others(
+    script: Script, client: Worker, answers: tuple[str, ...]
+) -> None:
+    states = {"": status("RUNNING", "RUNNING", "UNASSIGNED")}
+    script.answers["GET /connectors/shop/status"] = [
+        states.get(trace, status("RUNNING", "FAILED", trace=trace)) for trace in answers
+    ]
+    with pytest.raises(ServerTrouble, match=f"failed: {answers[-1]}"):
+        until_running(client, "shop", past="old")
+    assert len(script.asked) == len(answers)
+
+
+def test_the_trace_from_before_a_restart_is_told_when_nothing_else_follows(
+    script: Script, client: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "PAST_S", 0.0)
+    script.answers["GET /connectors/shop/status"] = [status("RUNNING", "FAILED", trace="old")]
+    with pytest.raises(ServerTrouble, match="failed: old"):
+        until_running(client, "shop", past="old")
+
+
 def test_the_innermost_cause_of_a_trace_is_told_first() -> None:
     trace = "a.Wrapper: failed\n\tat x\nCaused by: b.Inner: no\n\tat y\nCaused by: c.Root: role is missing\n\tat z"
     assert cause(trace) == "c.Root: role is missing"
@@ -161,6 +194,27 @@ def test_apply_again_changes_nothing(script: Script, client: Worker) -> None:
     assert not [request for request in script.asked if request.startswith("PUT /connectors/")]
 
 
+def test_apply_again_resumes_what_an_apply_that_was_cut_off_left_stopped(script: Script, client: Worker) -> None:
+    script.answers |= {
+        "GET /connectors/shop/config": [(200, CONFIG)],
+        "PUT /connectors/shop/resume": [(202, {})],
+        "GET /connectors/shop/status": [status("STOPPED"), status("STOPPED"), status("RUNNING", "RUNNING")],
+    }
+    apply(client, CONFIG, lambda _text: None, lambda: pytest.fail("asked for nothing"))
+    assert [request for request in script.asked if request.startswith("PUT /connectors/")] == [
+        "PUT /connectors/shop/resume"
+    ]
+
+
+def test_apply_again_leaves_a_paused_connector_paused_and_says_how_to_resume_it(script: Script, client: Worker) -> None:
+    script.answers["GET /connectors/shop/config"] = [(200, CONFIG)]
+    script.answers["GET /connectors/shop/status"] = [status("PAUSED", "PAUSED")]
+    with pytest.raises(Stopped, match="shop is paused") as raised:
+        apply(client, CONFIG, lambda _text: None, lambda: True)
+    assert raised.value.hint == "`olist connect resume`"
+    assert not [request for request in script.asked if request.startswith("PUT /connectors/")]
+
+
 def test_apply_changes_nothing_when_the_user_does_not_agree(script: Script, client: Worker) -> None:
     apply(client, CONFIG, lambda _text: None, lambda: False)
     assert not [request for request in script.asked if request.startswith("PUT /connectors/")]
@@ -177,3 +231,39 @@ def test_every_setting_that_the_plugin_refuses_is_named_before_anything_changes(
 def test_a_connector_that_is_not_installed_is_named(script: Script, client: Worker) -> None:
     with pytest.raises(BadInput, match=r"has no a\.b\.Other"):
         apply(client, {**CONFIG, "connector.class": "a.b.Other"}, lambda _text: None, lambda: True)
+
+
+@pytest.fixture
+def source(script: Script, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """What is done to the source, among what is asked of the worker; there is no slot."""
+    monkeypatch.setattr(beginning, "forget", lambda _settings: script.asked.append("forget what was read"))
+
+    def drop(_settings: Settings, name: str) -> bool:
+        script.asked.append(f"drop {name}")
+        return False
+
+    monkeypatch.setattr(removal, "drop", drop)
+    return script
+
+
+def test_what_was_read_is_forgotten_before_all_else_and_the_slot_dropped_last(source: Script, client: Worker) -> None:
+    source.answers |= {
+        "GET /connectors/shop/config": [(200, CONFIG)],
+        "GET /connectors/shop/status": [status("STOPPED"), (404, {})],
+        "PUT /connectors/shop/stop": [(202, {})],
+        "DELETE /connectors/shop/offsets": [(200, {})],
+        "DELETE /connectors/shop": [(204, {})],
+    }
+    assert remove_with_slot(Settings(), client, "shop") == (True, False)
+    assert [step for step in source.asked if not step.startswith("GET")] == [
+        "forget what was read",
+        "PUT /connectors/shop/stop",
+        "DELETE /connectors/shop/offsets",
+        "DELETE /connectors/shop",
+        "drop olist_shop",
+    ]
+
+
+def test_the_slot_of_a_connector_that_is_gone_can_still_be_dropped(source: Script, client: Worker) -> None:
+    assert remove_with_slot(Settings(), client, "shop") == (False, False)
+    assert source.asked == ["forget what was read", "GET /connectors/shop/config", "drop olist_shop"]

@@ -1,0 +1,150 @@
+"""Rows that were there before a table was captured have no change in the WAL: have them read, once per table.
+
+A row of the signal table remembers each table, so an apply that was cut short is made good by the next one, and a
+contract that comes later is read without the others. To forget is harmless, the tables are only read again; to
+remember without the slot that goes with it would lose changes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import psycopg
+from psycopg import sql
+
+from connect.capture import HOW_TO_MIGRATE, Check, on_signals, own_slot, signal, signal_snapshot, signalling
+from connect.postgres import slot_name
+from olist.contracts import Contract
+from olist.errors import ServerTrouble, Stopped
+from olist.settings import Settings
+from olist.shop import PUBLICATION, SIGNAL, connect
+from olist.stack.slots import database_is_there
+
+LOOK_EVERY_S = 0.2
+WITHIN_S = 60.0
+MARKS = "select id from {signals} where id = any(%s)"
+FORGET = "delete from {signals} where id = %s or starts_with(id, %s)"
+# What was once one mark for all tables stands for those that were captured, which the publication still lists.
+CARRY_OVER = """
+with old as (delete from {signals} where id = %s returning id)
+insert into {signals} (id, type, data)
+select old.id || '-' || tablename, 'log', '{{"message": "was captured before"}}'
+from old, pg_publication_tables where pubname = %s and schemaname = current_schema()
+on conflict (id) do nothing
+"""
+PUBLISHED = "select tablename from pg_publication_tables where pubname = %s and schemaname = current_schema()"
+WRITERS = """
+select virtualtransaction from pg_locks join pg_class on pg_class.oid = relation
+where locktype = 'relation' and mode = 'RowExclusiveLock' and granted
+  and database = (select oid from pg_database where datname = current_database())
+  and relname = any(%s) and relnamespace = current_schema()::regnamespace
+"""
+
+
+def begin_once(settings: Settings, contracts: Iterable[Contract], check: Check) -> list[Contract]:
+    """Ask for a snapshot of the tables that hold rows and were not begun with this slot; return them.
+
+    1. Wait until the publication lists them: from then on their changes are in the stream. 2. Wait for the transactions
+    that wrote to them before: those changes are not, and a snapshot sees them only when they have ended. 3. Signal and
+    remember, in one commit. `check` raises if the connector failed.
+
+    Raises:
+        ServerTrouble: the publication, or a transaction, takes too long.
+        Stopped: a table is not there.
+    """
+    contracts = list(contracts)
+    with signalling(settings) as connection:
+        known = _known(connection, settings, contracts)
+    new = [contract for contract in contracts if mark(settings, contract) not in known]
+    if not new:
+        return []
+    with connect(settings) as connection:
+        _until_published(connection, new, check)
+        _until_earlier_writers_end(connection, new, check)
+        filled = [contract for contract in new if _holds_rows(connection, contract)]
+    with signalling(settings) as connection, connection.transaction():
+        if filled:
+            signal_snapshot(connection, settings, filled)
+        for contract in new:
+            signal(connection, mark(settings, contract), "log", {"message": "its rows are read from the beginning"})
+    return filled
+
+
+def before_apply(settings: Settings) -> None:
+    """Without its slot a connector begins anew, whoever dropped it; with it, what was begun stays begun.
+
+    Raises:
+        Stopped: the shop has no signal table.
+    """
+    if own_slot(settings) is None:
+        forget(settings)
+        return
+    with signalling(settings) as connection:
+        connection.execute(on_signals(CARRY_OVER), [_all_marks(settings), PUBLICATION])
+
+
+def forget(settings: Settings) -> None:
+    """Before a slot is dropped: whoever is cut off in between has tables read once more, and loses nothing.
+
+    There is nothing to forget where the shop's database, or its signal table, is gone.
+    """
+    if not database_is_there(settings):
+        return
+    with connect(settings) as connection:
+        if connection.execute("select to_regclass(%s)", [SIGNAL]).fetchone() != (None,):
+            connection.execute(on_signals(FORGET), [_all_marks(settings), f"{_all_marks(settings)}-"])
+
+
+def mark(settings: Settings, contract: Contract) -> str:
+    """The id of the row that remembers a table. A slot's name holds no ``-``, so no slot's marks are another's."""
+    return f"{_all_marks(settings)}-{contract.table}"
+
+
+def _all_marks(settings: Settings) -> str:
+    return f"first-of-{slot_name(settings)}"
+
+
+def _known(connection: psycopg.Connection, settings: Settings, contracts: list[Contract]) -> set[str]:
+    wanted = [mark(settings, contract) for contract in contracts]
+    return {name for (name,) in connection.execute(on_signals(MARKS), [wanted])}
+
+
+def filled_tables(settings: Settings, contracts: Iterable[Contract]) -> list[Contract]:
+    """The tables that hold rows.
+
+    Raises:
+        Stopped: one is not there.
+    """
+    with connect(settings) as connection:
+        return [contract for contract in contracts if _holds_rows(connection, contract)]
+
+
+def _holds_rows(connection: psycopg.Connection, contract: Contract) -> bool:
+    try:
+        query = sql.SQL("select from {} limit 1").format(sql.Identifier(contract.table))
+        return connection.execute(query).rowcount > 0
+    except psycopg.errors.UndefinedTable as error:
+        raise Stopped(f"the shop's database has no table {contract.table}", hint=HOW_TO_MIGRATE) from error
+
+
+def _until_published(connection: psycopg.Connection, contracts: list[Contract], check: Check) -> None:
+    wanted, deadline = {contract.table for contract in contracts}, time.monotonic() + WITHIN_S
+    while missing := wanted - {table for (table,) in connection.execute(PUBLISHED, [PUBLICATION])}:
+        check()
+        _look_at_clock(deadline, f"the publication {PUBLICATION} does not list {', '.join(sorted(missing))}")
+        time.sleep(LOOK_EVERY_S)
+
+
+def _until_earlier_writers_end(connection: psycopg.Connection, contracts: list[Contract], check: Check) -> None:
+    tables, deadline = [contract.table for contract in contracts], time.monotonic() + WITHIN_S
+    earlier = set(connection.execute(WRITERS, [tables]))
+    while earlier := earlier & set(connection.execute(WRITERS, [tables])):
+        check()
+        _look_at_clock(deadline, f"{len(earlier)} transactions that wrote to {', '.join(tables)} are still open")
+        time.sleep(LOOK_EVERY_S)
+
+
+def _look_at_clock(deadline: float, what: str) -> None:
+    if time.monotonic() > deadline:
+        raise ServerTrouble("shop", f"{what} after {WITHIN_S:g} s", hint="`olist connect apply` goes on from there")
