@@ -35,7 +35,8 @@ class FlinkApp:
 
     `select` reads each contract by its table's name, as a view of its current rows (the contract's columns, money as
     DECIMAL, timestamps as BIGINT microseconds, and `_committed_us`), and yields the output contract's columns by name.
-    `state_ttl` says for how long an idle row of a table is remembered; a table that is not named is kept for ever.
+    `state_ttl` says for how long (of wall time) an idle row of a table is remembered; one that is not named is kept for
+    ever.
     """
 
     name: str

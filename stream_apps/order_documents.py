@@ -3,9 +3,9 @@
 Reads: orders, customers, order_items, products, product_category_name_translation, sellers, order_payments,
     order_reviews.
 Writes: `order_documents`, one row per order, keyed by order.
-State: the parts of each order, and its customer, for two years after they last changed (the longest real order took 528
-    days to its last review); products, sellers and translations for ever. A part that changes later than that writes
-    a document without the parts that were forgotten.
+State: the parts of each order, and its customer, for two years of wall time after they last changed (the longest real
+    order took 528 days to its last review); products, sellers and translations for ever. A part that changes later than
+    that writes a document without the parts that were forgotten.
 Guarantee: exactly once into the topic. Whatever the order in which parts arrive, and after any update or delete of any
     part, the document is what the newest rows of all topics say. A part whose parent is missing yet is shown as far as
     it is known: an order without its customer has no city, an item without its product no category. Parts without

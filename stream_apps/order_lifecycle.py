@@ -5,7 +5,9 @@ writes      `order_lifecycle`, one row per order; `order_alerts`, one row per or
 state       per order: its dates, its items' shipping limits, the moves seen. Kept for 90 days of event time after the
             last change of an order that has ended, 400 days of any other; the rows stay
 guarantee   effectively once. The rows are a function of the changes of each order in their order, of the latest state
-            of its items, and of the clock; how the two topics come one after the other makes no difference at the end
+            of its items, and of the clock; how the two topics come one after the other makes no difference at the end.
+            Changes that Kafka's compaction has removed from `orders` are not there for a rebuild: moves, the seconds in
+            a state and illegal moves of orders that changed before that are then those of the changes that are left
 
 **Alerts.** An alert is raised at its deadline in event time, whether or not anything happens then, and cleared by the
 order's own date that ends it:

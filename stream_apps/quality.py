@@ -13,7 +13,8 @@ Guarantee: effectively once. The rows are those of the tables' latest rows, what
 A row is judged at each of its changes. What it refers to or must have is judged `GRACE` of event time after it came;
 any change of the other row will do, since it is for the source's foreign keys to forbid the delete of a parent before
 its children. A key is created twice when a create with a later commit time comes while the row lives; one create that
-is delivered twice is no violation. The metric `olist_app_rows_standing` counts what is open by table and check.
+is delivered twice is no violation. A create that Kafka's compaction has removed is not there for a rebuild, which finds
+no such violation then. The metric `olist_app_rows_standing` counts what is open by table and check.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 Reads: orders, customers, order_items, products, product_category_name_translation.
 Writes: `sales_by_hour`, one row per hour, state and category in which something was sold.
-State: the parts of each order for two years after they last changed; a count per hour, state and category for ever,
-    which is the size of the output; products and translations for ever. A part that changes later than that changes
-    nothing here.
+State: the parts of each order for two years of wall time after they last changed; per hour, state and category for
+    ever, its sums and, to count orders once and to find the newest commit again, each order's id and commit times: it
+    grows with the items ever sold, not with the rows written. Products and translations for ever. A part that changes
+    later than that changes nothing here.
 Guarantee: exactly once into the topic. An hour is the event time's, so whenever a change arrives it corrects the hour
     of the purchase. An order that is canceled or unavailable leaves its hour, and an hour left empty is deleted.
 

@@ -2,8 +2,9 @@
 
 Reads: orders, order_items, order_reviews, sellers.
 Writes: `seller_scores`, one row per seller that has an item in an order.
-State: the parts of each order for two years after they last changed; one row of sums per seller and month of
-    purchase, and the sellers, for ever. A part that changes later than that changes nothing here.
+State: the parts of each order for two years of wall time after they last changed; for ever the sellers, and per seller
+    and month of purchase the sums and each order's commit time, to find the newest again: it grows with the orders
+    ever made. A part that changes later than that changes nothing here.
 Guarantee: exactly once into the topic. After any update, delete or late arrival the row is what the newest rows of all
     topics say. An item whose order is not known yet does not count.
 

@@ -21,6 +21,11 @@ from stream_apps.deploy.command_parts import (
 from stream_apps.deploy.loading import file_of
 from stream_apps.deploy.operations import Plan
 
+REBUILT_FROM = (
+    "a rebuild reads what the topics hold now: of changes that Kafka has compacted away, an app that counts changes, "
+    "and not rows alone, knows nothing (docs/apps.md, Upgrades)"
+)
+
 
 @click.command("savepoint")
 @name_argument
@@ -109,6 +114,8 @@ def upgrade(
                 f"{name}: state refused, nothing was stopped: {plan.verdict.why}",
                 hint=f"olist apps upgrade {name} --rebuild",
             )
+        if rebuild:
+            click.echo(REBUILT_FROM, err=True)
         if not yes:
             click.confirm("upgrade?", abort=True, err=True)
         outcome = operations.upgrade(code, rebuild=rebuild)
@@ -139,9 +146,10 @@ def _show_plan(name: str, difference: str, road: str, why: str, output: str) -> 
 def rollback(name: str, yes: bool, within_s: float) -> None:
     """Back to the version before the last upgrade, from where it stood then.
 
-    Its savepoint holds how far it had read, so it reads again what came since, and writes each of those rows once more
-    in its own form: outputs are keyed, so they replace the newer version's. A key that only the newer version wrote
-    stays. After a rebuild, the rows that were exchanged come back first.
+    A Flink app's savepoint holds how far it had read, so it reads again what came since, and writes each of those rows
+    once more in its own form: outputs are keyed, so they replace the newer version's. A Faust app goes on with the
+    states as the newer version left them, and writes all rows from them. A key that only the newer version wrote stays.
+    After a rebuild, the rows that were exchanged come back first.
     """
     with operations_on(name, within_s) as operations:
         record = operations.record()

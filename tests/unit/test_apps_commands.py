@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -13,6 +15,9 @@ from olist.errors import BadInput
 from olist.settings import settings
 from stream_apps import catalogue
 from stream_apps.cli import command
+from stream_apps.deploy import changing
+from stream_apps.deploy.engine import Verdict
+from stream_apps.deploy.operations import Plan
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +89,17 @@ def test_manifests_are_printed_and_never_applied() -> None:
     assert isinstance(refused, BadInput)
     assert "kubectl apply" in refused.hint
     assert "kind: Deployment" in apps("deploy", "quality", "--target", "k8s", "--dry-run").stdout
+
+
+@pytest.mark.parametrize(("arguments", "told"), [(("--rebuild",), True), ((), False)])
+def test_a_rebuild_says_what_it_cannot_know_before_it_asks(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: bool
+) -> None:
+    plan = Plan("+ more", Verdict("restored", "as it is"))
+    monkeypatch.setattr(changing, "operations_on", lambda *_: nullcontext(SimpleNamespace(plan=lambda _code: plan)))
+    asked = CliRunner().invoke(command, ("upgrade", "quality", *arguments), input="n\n")
+    before, question, _ = asked.output.partition("upgrade? [y/N]")
+    assert (asked.exit_code, bool(question), "compacted away" in before) == (1, True, told)
 
 
 @pytest.mark.parametrize("name", sorted(command.commands))

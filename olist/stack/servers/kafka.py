@@ -27,7 +27,7 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={data}
 # A mistyped topic name must fail, not make a topic.
 auto.create.topics.enable=false
-# Source topics are the truth that every sink is rebuilt from: they are kept whole.
+# Source topics are the truth that every sink is rebuilt from: nothing expires, and compaction leaves each key's newest.
 log.retention.ms=-1
 log.retention.bytes=-1
 # Consumers' positions must outlive a demo that rests for weeks.
