@@ -1,7 +1,8 @@
 """One walk from an old version to a new one: the actions behind the steps of `upgrade`.
 
-The record names the version that is tried before it is started. Whoever finds that name without the process that wrote
-it (the lock is free) takes the version down and goes on with the old one: so a kill at any step ends as `put back`.
+The record names the version that is tried before it is started, or rows are returned to it. Whoever finds that name
+without the process that wrote it (the lock is free) takes the version down, puts the old one's rows back and goes on
+with that: so a kill at any step ends as `put back`, and so does, later, what ends as `broken`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from stream_apps.deploy.loading import load_app
 from stream_apps.deploy.record import Standing
 from stream_apps.deploy.staging import generation_name
 from stream_apps.deploy.tending import tend
-from stream_apps.deploy.upgrade import End, Step, Table, is_end, walk
+from stream_apps.deploy.upgrade import End, Step, Table, is_end, of_stopped, walk
 from stream_apps.deploy.versions import place
 from stream_apps.deploy.watching import until_healthy
 
@@ -62,6 +63,7 @@ class Change:
         self.old, self.new = place(deployment, record, record.current), place(deployment, record, new)
         self.resume, self.within_s, self.tell = resume, within_s, tell
         self.problem = ""
+        self.stopped = record.wanted == "stopped"
         self.actions: dict[Step, Callable[[], None]] = {
             "save old": lambda: self._save(self.old),
             "start new": self._start_new,
@@ -81,7 +83,7 @@ class Change:
 
     def go(self, table: Table, first: Step) -> Outcome:
         """Walk to an end, and write it down."""
-        for at in walk(table, first, self._act):
+        for at in walk(of_stopped(table) if self.stopped else table, first, self._act):
             self.tell(f"{self.deployment.name}: {at}")
             if is_end(at):
                 self._write_end(at)
@@ -122,6 +124,7 @@ class Change:
         return self._standing(owner).savepoint
 
     def _start_old(self) -> None:
+        self._note(trying=None)  # all is undone: to undo it again would end the old version
         standing = self._standing(self.old)
         resume = self.engine.resume_from(self.old, standing)
         self._stand(self.old, self.engine.start(self.old, standing, resume=resume))
@@ -151,23 +154,23 @@ class Change:
         self.tell(f"{self.deployment.name}: {changed:,} rows exchanged")
 
     def _return_rows(self) -> None:
+        self._note(trying=self.new.number)  # from here on there are rows to put back
         changed = put_back(self.settings, kept_rows(self.new), keep=kept_rows(self.old))
         self.tell(f"{self.deployment.name}: {changed:,} rows returned")
 
     def _put_rows_back(self) -> None:
         put_back(self.settings, kept_rows(self.old))
+        kept_rows(self.old).unlink(missing_ok=True)  # the old version writes newer ones
 
     def _write_end(self, end: End) -> None:
-        self._note(trying=None, attempts=0, not_before=0.0, error=self.problem)
-        if end == "done":
-            self._note(
-                current=self.new.number,
-                previous=self.old.number,
-                wanted="running",
-                since=time.time(),
-                proven=True,
-                error="",
-            )
+        """In one write: a death between two would leave two versions, or none."""
+        ended: dict[str, Any] = {"error": self.problem, "attempts": 0, "not_before": 0.0}
+        if end == "broken":
+            self._note(**ended)  # what is tried stays named, and its rows kept, for whoever undoes it
+        elif end == "done":
+            became = {"current": self.new.number, "previous": self.old.number, "wanted": "running", "proven": True}
+            self._note(trying=None, since=time.time(), **became, **ended)
             kept_rows(self.new).unlink(missing_ok=True)  # they are on the topic again
         else:
+            self._note(trying=None, **ended)
             kept_rows(self.old).unlink(missing_ok=True)

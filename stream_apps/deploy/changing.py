@@ -167,9 +167,10 @@ def _conclude(name: str, outcome: Outcome, way_out: str) -> None:
     if outcome.end == "done":
         return
     told = {
-        "untouched": "the old version never stopped",
+        "untouched": "the old version goes on; should it have stopped after all, the keeper starts it again from there",
         "put back": "the old version runs again from where it stopped",
-        "broken": "and the old version could not be started either; the keeper goes on trying",
+        "left stopped": "the app stays stopped, with its old version",
+        "broken": "and the old version could not be put back yet; the keeper goes on trying",
     }
     raise StackError(f"{name}: not done, {told[outcome.end]}: {outcome.problem}", hint=way_out)
 

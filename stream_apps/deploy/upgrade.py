@@ -1,12 +1,14 @@
 """The ways from one version to another, as tables: in which step, what leads where. Pure.
 
 A step is one action of `operations`; it ends well or not. Whatever happens, at most one version writes the app's topic,
-the old one's state is written down before it stops, and a walk ends in one of four places:
+the old one's state is written down before it stops, and a walk ends in one of five places:
 
-done       the new version runs
-untouched  the old version runs and never stopped
-put back   the old version runs again, from where it stopped
-broken     neither could be started; the record says why, the keeper goes on trying with the old one
+done          the new version runs
+untouched     the old version runs; should its savepoint have come too late to be seen, the keeper starts it again
+put back      the old version runs again, from where it stopped
+left stopped  as the app was
+broken        what was begun could not be taken down, or the old version not be started; the record says why, and what
+              is still to be undone, the keeper goes on trying
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeGuard, cast
 
-End = Literal["done", "untouched", "put back", "broken"]
+End = Literal["done", "untouched", "put back", "left stopped", "broken"]
 Step = Literal[
     "save old",
     "start new",
@@ -56,7 +58,7 @@ BESIDE: Table = {
     "start beside": ("watch beside", "cancel beside"),
     "watch beside": ("catch up", "cancel beside"),
     "catch up": ("save both", "cancel beside"),
-    "cancel beside": ("untouched", "untouched"),
+    "cancel beside": ("untouched", "broken"),
     "save both": ("exchange rows", "cancel new"),
     "exchange rows": ("start new", "cancel new"),
     "start new": ("watch new", "cancel new"),
@@ -74,7 +76,20 @@ RETURN: Table = {
 }
 """Back to a version that was rebuilt: its rows are in the way of the former's, which are kept."""
 
-ENDS: tuple[End, ...] = ("done", "untouched", "put back", "broken")
+ENDS: tuple[End, ...] = ("done", "untouched", "put back", "left stopped", "broken")
+
+
+def of_stopped(table: Table) -> Table:
+    """The same ways for an app that is not wanted to run: whatever fails, its old version is not started."""
+    return {
+        step: (_unless_started(well), _unless_started(ill))
+        for step, (well, ill) in table.items()
+        if step not in ("start old", "watch old")
+    }
+
+
+def _unless_started(to: Step | End) -> Step | End:
+    return "left stopped" if to in ("start old", "untouched") else to
 
 
 def walk(table: Table, first: Step, act: Callable[[Step], bool]) -> Iterator[Step | End]:

@@ -1,0 +1,275 @@
+"""A walk from one version to another, killed at every write: whoever finds it puts the app back, with its own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from olist.errors import ServerTrouble
+from olist.settings import Settings
+from stream_apps.deploy import change, tending
+from stream_apps.deploy.change import Change, Outcome
+from stream_apps.deploy.engine import Place, Sight
+from stream_apps.deploy.exchange import kept_rows
+from stream_apps.deploy.folder import Deployment
+from stream_apps.deploy.record import Record, Standing, Version
+from stream_apps.deploy.tending import tend
+from stream_apps.deploy.upgrade import BESIDE, RETURN, TAKE_OVER, End, Step, Table
+from stream_apps.deploy.versions import place
+
+SETTINGS = Settings()
+ROADS: dict[str, tuple[Table, Step]] = {
+    "take over": (TAKE_OVER, "save old"),
+    "beside": (BESIDE, "start beside"),
+    "return": (RETURN, "save old"),
+}
+FAILING = (
+    (),
+    ("save old",),
+    ("save both",),
+    ("start new",),
+    ("watch new",),
+    ("exchange rows",),
+    ("return rows",),
+    ("catch up",),
+    ("catch up", "cancel beside"),
+    ("watch new", "cancel new"),
+    ("watch new", "put rows back"),
+    ("watch new", "start old"),
+    ("watch new", "watch old"),
+)
+WALKS = [(road, failing) for road, (table, _) in ROADS.items() for failing in FAILING if {*failing} <= {*table}]
+
+
+class Killed(BaseException):
+    """No process catches it."""
+
+
+class World:
+    """What outlives a process: what runs, which version's rows the topic holds, how long the process has to live."""
+
+    def __init__(self, path: Path, old: int, new: int, generations: dict[int, int], wanted: str) -> None:
+        self.writers, self.beside = ({old} if wanted == "running" else set[int]()), set[int]()
+        self.rows = f"{old}"
+        self.step, self.failing, self.lives, self.writes = "", frozenset[str](), 0, 0
+        self.deployment = Watched(path / "a", self)
+        versions = {n: Version(number=n, generation=g, digest="d", made=0.0) for n, g in generations.items()}
+        record = Record(name="a", engine="flink", wanted=wanted, current=old, versions=versions, proven=True)  # type: ignore[arg-type]
+        self.deployment.write(replace(record, previous=new if new < old else None))
+        for number in generations:
+            self.deployment.stand(number, Standing())
+        if new < old:
+            kept_rows(self.place(new)).write_text(f"{new}")
+        self.new, self.writes = new, 0
+        self.engine: Any = Cluster(self)
+
+    def record(self) -> Record:
+        record = self.deployment.record()
+        assert record is not None
+        return record
+
+    def place(self, number: int) -> Place:
+        return place(self.deployment, self.record(), number)
+
+    def written(self) -> None:
+        """Something is written now; the process may not live to do more."""
+        self.writes += 1
+        if self.writes == self.lives:
+            raise Killed
+
+    def may_fail(self) -> None:
+        if self.step in self.failing:
+            raise ServerTrouble("a server", "it is away")
+
+    def write_rows(self, rows: str) -> None:
+        assert not self.writers, "rows change hands only while nobody writes them"
+        self.rows = "a mixture"
+        self.written()
+        self.may_fail()
+        self.rows = rows
+
+    def walk(self, road: str) -> Outcome:
+        walk = Change(SETTINGS, self.deployment, self.engine, new=self.new, within_s=1.0, tell=self.tell)
+        return walk.go(*ROADS[road])
+
+    def tell(self, line: str, *, behind: int | None = None) -> None:
+        self.step = line.removeprefix("a: ") or self.step
+
+    def keep(self) -> None:
+        """What the keeper makes of it, while every server is there."""
+        self.step, self.lives, clock = "", 0, count(100.0, 100.0)
+        for _ in range(5):
+            if tend(SETTINGS, self.deployment, self.engine, lambda: next(clock)) == "leave":
+                return
+        raise AssertionError("the keeper comes to no end")
+
+
+class Watched(Deployment):
+    """A kill may come before and after each of its writes."""
+
+    def __init__(self, path: Path, world: World) -> None:
+        super().__init__(path)
+        object.__setattr__(self, "world", world)
+
+    def write(self, record: Record) -> None:
+        self.world.written()  # type: ignore[attr-defined]
+        super().write(record)
+        self.world.written()  # type: ignore[attr-defined]
+
+    def stand(self, number: int, standing: Standing) -> None:
+        super().stand(number, standing)
+        self.world.written()  # type: ignore[attr-defined]
+
+
+class Cluster:
+    """Versions of one generation share a name, as Flink's jobs do: to cancel one is to end whatever has that name."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def start(self, where: Place, standing: Standing, *, resume: str) -> Standing:
+        (self.world.beside if standing.staged else self.world.writers).add(where.number)
+        assert len(self.world.writers) <= 1, "at most one version writes the topic"
+        self.world.written()
+        self.world.may_fail()
+        return replace(standing, started=1.0)
+
+    def stop(self, where: Place, standing: Standing) -> Standing:
+        self.world.may_fail()
+        return self.cancel(where, standing)
+
+    def cancel(self, where: Place, standing: Standing) -> Standing:
+        self.world.may_fail()
+        versions = self.world.record().versions
+        same = {number for number, version in versions.items() if version.generation == where.generation}
+        self.world.writers -= same
+        self.world.beside -= same
+        self.world.written()
+        return standing
+
+    def look(self, where: Place, standing: Standing) -> Sight:
+        runs = where.number in self.world.writers | self.world.beside
+        return Sight(phase="running" if runs else "absent", settled=runs)
+
+    def resume_from(self, where: Place, standing: Standing) -> str:
+        return ""
+
+
+@pytest.fixture
+def worlds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
+    """Makes one after another; steps that look at an engine or move rows act on the newest."""
+    made: list[World] = []
+
+    def make(road: str, failing: tuple[str, ...], wanted: str = "running") -> World:
+        old, new = (2, 1) if road == "return" else (1, 2)
+        generations = {1: 1, 2: 1 if road == "take over" else 2}
+        made.append(World(tmp_path / f"{len(made)}", old, new, generations, wanted))
+        made[-1].failing = frozenset(failing)
+        return made[-1]
+
+    def exchange(_settings: Settings, _outputs: Any, _generation: str, keep: Path) -> int:
+        keep.write_text(made[-1].rows)
+        made[-1].written()
+        made[-1].write_rows(f"{made[-1].new}")
+        return 1
+
+    def put_back(_settings: Settings, used: Path, keep: Path | None = None) -> int:
+        if not used.exists():
+            return 0
+        if keep is not None:
+            keep.write_text(made[-1].rows)
+            made[-1].written()
+        made[-1].write_rows(used.read_text())
+        made[-1].written()
+        return 1
+
+    def watched(*_: Any) -> None:
+        made[-1].may_fail()
+
+    def caught_up(*_: Any) -> Iterator[int]:
+        yield 1
+        made[-1].may_fail()
+
+    for module in (change, tending):
+        monkeypatch.setattr(module, "put_back", put_back)
+    monkeypatch.setattr(change, "exchange", exchange)
+    monkeypatch.setattr(change, "until_healthy", watched)
+    monkeypatch.setattr(change, "until_caught_up", caught_up)
+    monkeypatch.setattr(change, "load_app", lambda _: SimpleNamespace(outputs=()))
+    return make
+
+
+def is_whole(world: World, wanted: str) -> None:
+    """One version, the current one, runs if one is wanted; the topic has its rows, and those it replaced are kept."""
+    record = world.record()
+    done = record.current == world.new
+    assert record.trying is None
+    assert record.wanted == ("running" if done else wanted)
+    assert world.writers == ({record.current} if record.wanted == "running" else set())
+    assert not world.beside
+    if record.versions[1].generation != record.versions[2].generation:
+        assert world.rows == f"{record.current}"
+        assert record.current == 1 or kept_rows(world.place(1)).exists(), "the way back is open"
+
+
+@pytest.mark.parametrize("wanted", ["running", "stopped"])
+@pytest.mark.parametrize(
+    ("road", "failing"), WALKS, ids=lambda given: given if isinstance(given, str) else "+".join(given)
+)
+def test_a_walk_that_is_killed_at_any_write_leaves_one_version_with_its_own_rows(
+    worlds: Callable[..., World], road: str, failing: tuple[str, ...], wanted: str
+) -> None:
+    for lives in count(1):
+        world = worlds(road, failing, wanted)
+        world.lives = lives
+        try:
+            world.walk(road)
+        except Killed:
+            world.keep()
+            is_whole(world, wanted)
+        else:
+            break
+    world.keep()
+    is_whole(world, wanted)
+    assert not kept_rows(world.place(world.record().current)).exists(), "a way back is gone once"
+
+
+@pytest.mark.parametrize(
+    ("road", "failing", "wanted", "end"),
+    [
+        ("take over", (), "running", "done"),
+        ("beside", (), "stopped", "done"),
+        ("return", (), "running", "done"),
+        ("take over", ("save old",), "running", "untouched"),
+        ("take over", ("save old",), "stopped", "left stopped"),
+        ("beside", ("catch up",), "running", "untouched"),
+        ("beside", ("catch up",), "stopped", "left stopped"),
+        ("beside", ("catch up", "cancel beside"), "running", "broken"),
+        ("beside", ("watch new",), "running", "put back"),
+        ("return", ("watch new",), "stopped", "left stopped"),
+        ("return", ("watch new", "put rows back"), "running", "broken"),
+        ("take over", ("watch new", "watch old"), "running", "broken"),
+    ],
+)
+def test_a_walk_ends_as_the_app_was_wanted(
+    worlds: Callable[..., World], road: str, failing: tuple[str, ...], wanted: str, end: End
+) -> None:
+    world = worlds(road, failing, wanted)
+    assert world.walk(road).end == end
+    assert all(step in world.record().error for step in failing)
+    world.keep()
+    is_whole(world, wanted)
+
+
+def test_an_old_version_that_is_slow_to_come_back_is_not_ended_once_more(worlds: Callable[..., World]) -> None:
+    world = worlds("take over", ("watch new", "watch old"))
+    assert world.walk("take over").end == "broken"
+    assert world.writers == {1}
+    world.keep()
+    assert (world.writers, world.record().restarts) == ({1}, 0)
