@@ -30,6 +30,11 @@ def path_of(name: str) -> Path:
     return RENDERED / f"{name}.yaml"
 
 
+def plan_of(name: str) -> bytes:
+    """The committed plan of a Flink app."""
+    return _plan_in(path_of(name))
+
+
 def is_fresh(name: str) -> bool:
     """Whether the committed file is what the app and the contracts say, its plan taken for what it was made from."""
     app, path = catalogue.apps()[name], path_of(name)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+from stream_apps import catalogue
+from stream_apps.app import FlinkApp
+from stream_apps.deploy.k8s import job_file
 from stream_apps.flink.forgetting import Remembered, forgetting
-from stream_apps.flink.plan import Plan, carries, continued
+from stream_apps.flink.job import Job
+from stream_apps.flink.plan import Plan, carries, continued, kind
+from tests.golden.apps import plan_of
 
 Nodes = list[dict[str, Any]]
 
@@ -164,3 +172,61 @@ def test_nothing_is_forgotten_unless_a_table_is_named() -> None:
 def test_a_state_that_begins_to_be_forgotten_is_not_the_same_state() -> None:
     day = Remembered(86_400_000, key=("order_id",))
     assert carries(a_plan(), forgetting(a_plan(), {"orders": day})).road == "state refused"
+
+
+FLINK_APPS = sorted(name for name, app in catalogue.apps().items() if isinstance(app, FlinkApp))
+TWO_YEARS = f"{timedelta(days=730) // timedelta(milliseconds=1)} ms"
+CATALOGUE = ["newest by product_id", "newest by product_category_name"]
+FOR_EVER = {
+    "order_documents": [
+        *CATALOGUE,
+        "newest by seller_id",
+        "join by product_id, side 1",
+        "join by product_category_name, side 1",
+        "join by seller_id, side 1",
+    ],
+    "sales_by_hour": [
+        *CATALOGUE,
+        "join by product_category_name, side 0",
+        "join by product_category_name, side 1",
+        "join by product_id, side 1",
+        "sums by hour, customer_state, category",
+    ],
+    "seller_scores": [
+        "newest by seller_id",
+        "sums by seller_id",
+        "sums by seller_id, purchase_month",
+        "join by seller_id, side 0",
+        "join by seller_id, side 1",
+    ],
+}
+"""Every other state of these apps is about an order, and is forgotten two years after it was last written."""
+
+
+def states_of(plan: bytes) -> Iterator[tuple[str, str]]:
+    """Each state of a plan, in words, with its time to live."""
+    words = {"changelog-normalize": "newest", "multi-join": "join", "group-aggregate": "sums"}
+    for node in Plan(plan).nodes.values():
+        for state in node.get("state", []):
+            what = words[kind(node).removeprefix("stream-exec-")]
+            found = re.search(r"(?:key|groupBy|commonJoinKey)=\[([^]]*)\]", node["description"])
+            assert found is not None
+            yield f"{what} by {found[1]}" + (f", side {state['index']}" if what == "join" else ""), state["ttl"]
+
+
+@pytest.mark.parametrize("name", FLINK_APPS)
+def test_our_apps_forget_what_is_of_an_order_and_keep_what_is_not(name: str) -> None:
+    found = list(states_of(plan_of(name)))
+    assert {ttl for _, ttl in found} == {"0 ms", TWO_YEARS}
+    assert sorted(state for state, ttl in found if ttl == "0 ms") == sorted(FOR_EVER[name])
+
+
+@pytest.mark.parametrize("name", FLINK_APPS)
+def test_the_committed_plans_are_of_the_rules_that_say_what_is_forgotten(name: str) -> None:
+    app, committed = catalogue.apps()[name], plan_of(name)
+    assert isinstance(app, FlinkApp)
+    compiled = Plan(committed)
+    for node in compiled.nodes.values():
+        for state in node.get("state", []):
+            state["ttl"] = "0 ms"  # as Flink writes it
+    assert forgetting(compiled.encode(), msgspec.json.decode(job_file(app), type=Job).remembered) == committed
