@@ -45,12 +45,14 @@ def _orders_of_sellers(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         )
     )
     known = shares.join(tables["orders"], on="order_id").join(reviews, on="order_id", how="left")
-    arrived, promised = pl.col("order_delivered_customer_date"), pl.col("order_estimated_delivery_date")
+    arrived, promised = (
+        pl.from_epoch(f"order_{moment}_date", "us").dt.date() for moment in ("delivered_customer", "estimated_delivery")
+    )
     status = pl.col("order_status")
     return known.with_columns(
         pl.col("reviews", "points").fill_null(0),
         (~status.is_in(["canceled", "unavailable"])).alias("counts"),
         arrived.is_not_null().alias("delivered"),
-        (arrived.dt.date() > promised.dt.date()).fill_null(value=False).alias("late"),
+        (arrived > promised).fill_null(value=False).alias("late"),
         (status == "canceled").alias("canceled"),
     )
