@@ -2,7 +2,8 @@
 
 A list of them is written before the snapshots expire, under the table's ``metadata/graveyard/`` and named by the
 moment from which they may be deleted. Killed anywhere, the list is there or the files are still referred to; before
-anything is deleted, each path is looked up again in the table as it is then.
+anything is deleted, each path is looked up again in the table as it is then. A list that a killed process left half
+written buries nothing: the snapshots expire only after it is whole, so theirs never did.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import msgspec
+import structlog
 from pyiceberg.table import Table
 
 from compaction.expire import references
 from compaction.storage import delete, stored
 from olist.lake.contents import Manifests
 from olist.settings import Settings
+
+log = structlog.get_logger()
 
 FOLDER = "metadata/graveyard"
 
@@ -47,9 +51,15 @@ def graves(table: Table, settings: Settings) -> Iterator[Grave]:
 
 
 def buried(table: Table, grave: Grave) -> list[str]:
-    """The files that a list names."""
-    with table.io.new_input(grave.path).open() as stream:
-        return msgspec.json.decode(stream.read(), type=list[str])
+    """The files that a list names: none where its writer was killed over it, or another run has just cleared it."""
+    try:
+        with table.io.new_input(grave.path).open() as stream:
+            return msgspec.json.decode(stream.read(), type=list[str])
+    except msgspec.DecodeError as error:
+        log.warning("a half-written list of expired files buries nothing", path=grave.path, reason=str(error))
+    except FileNotFoundError:
+        log.info("another run has cleared this list of expired files", path=grave.path)
+    return []
 
 
 def clear(table: Table, settings: Settings, manifests: Manifests, now_ms: int) -> int:

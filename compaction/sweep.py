@@ -2,7 +2,7 @@
 
 The storage is listed first and the table loaded after it, so a file that a commit made count in between is seen to be
 referred to. A file that no commit refers to yet is told from an orphan by its age alone: the least age must be far
-above the time that any writer needs from its first file to its commit.
+above the time that any writer needs from its first file to its commit (`olist.lake.orphans`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def orphans(load: Callable[[], Table], settings: Settings, older_than_ms: int, n
     used.add(table.metadata_location)
     used.update(entry.metadata_file for entry in table.metadata.metadata_log)
     used.update(file.statistics_path for file in table.metadata.statistics)
+    used.update(file.statistics_path for file in table.metadata.partition_statistics)
     for grave in graves(table, settings):
         used.update([grave.path, *buried(table, grave)])
     old = [file for file in there if file.modified_ms < now_ms - older_than_ms and file.path not in used]

@@ -6,13 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyiceberg.table import Table
+from pyiceberg.table.statistics import PartitionStatisticsFile
+from pyiceberg.table.update import SetPartitionStatisticsUpdate
 
+from compaction import graveyard
 from compaction.expire import AUDITED, audited_of, expired, fold, ranges_of
+from compaction.graveyard import FOLDER, Grave, graves
 from compaction.storage import stored
 from compaction.sweep import orphans
 from compaction.thresholds import Keeping
 from olist.errors import Stopped
 from olist.lake.catalog import identifier
+from olist.lake.contents import Manifests
 from olist.positions import Positions
 from tests.lakes import Lake, local_settings
 
@@ -77,6 +82,25 @@ def test_a_tag_keeps_its_snapshot_and_all_its_files(lake: Lake) -> None:
     lake.compact(lake.job(now_ms=FAR))
     read = table(lake).scan(snapshot_id=first).to_arrow()
     assert dict(zip(read["note_id"].to_pylist(), read["value"].to_pylist(), strict=True)) == model
+    assert lake.held() == lake.model
+
+
+def test_a_branch_keeps_its_own_snapshots_and_all_their_files(lake: Lake) -> None:
+    third = table(lake).snapshots()[2].snapshot_id
+    with table(lake).manage_snapshots() as refs:
+        refs.create_branch(third, "audit", min_snapshots_to_keep=2)
+    with table(lake).manage_snapshots() as refs:
+        refs.create_branch(table(lake).snapshots()[4].snapshot_id, "young", max_snapshot_age_ms=2 * FAR)
+    model = dict.fromkeys(range(6), 2)
+    for turn in (1, 2):
+        lake.compact(lake.job(now_ms=turn * FAR))
+    kept = {snapshot.snapshot_id for snapshot in table(lake).snapshots()}
+    assert third in kept
+    assert len(kept) == 5 + 2  # the younger branch's five, two of them the other's too, and main's two
+    read = table(lake).scan(snapshot_id=third).to_arrow()
+    assert dict(zip(read["note_id"].to_pylist(), read["value"].to_pylist(), strict=True)) == model
+    manifests = Manifests(table(lake).io)
+    assert {path for snapshot in table(lake).snapshots() for path in manifests.contents(snapshot).paths} <= files(lake)
     assert lake.held() == lake.model
 
 
@@ -164,3 +188,33 @@ def test_a_sweep_lists_what_a_killed_writer_left_and_nothing_else(lake: Lake) ->
     found = orphans(lambda: table(lake), lake.settings, older_than_ms=0, now_ms=FAR)
     assert {file.path for file in found} == left
     assert orphans(lambda: table(lake), lake.settings, older_than_ms=FAR, now_ms=FAR) == []
+
+
+@pytest.mark.parametrize("written", [b"", b'["file:///some/da'], ids=["empty", "half"])
+def test_a_half_written_list_of_expired_files_buries_nothing_and_is_removed(lake: Lake, written: bytes) -> None:
+    path = f"{table(lake).location()}/{FOLDER}/1-killed.json"
+    with table(lake).io.new_output(path).create() as out:
+        out.write(written)
+    assert orphans(lambda: table(lake), lake.settings, older_than_ms=0, now_ms=FAR) == []
+    assert lake.compact(lake.job(now_ms=FAR)).expired > 0
+    assert path not in files(lake)
+    assert lake.held() == lake.model
+
+
+def test_two_runs_may_clear_the_same_lists(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = Grave(f"{table(lake).location()}/{FOLDER}/1-cleared.json", 1)
+    monkeypatch.setattr(graveyard, "graves", lambda *found: [gone, *graves(*found)])
+    report = lake.compact(lake.job(now_ms=FAR))
+    assert report.deleted_files > 0
+    assert lake.held() == lake.model
+
+
+def test_a_sweep_leaves_statistics_alone(lake: Lake) -> None:
+    now = table(lake)
+    head = now.snapshots()[-1].snapshot_id
+    path = f"{now.location()}/metadata/partition-stats.parquet"
+    with now.io.new_output(path).create() as out:
+        out.write(b"statistics")
+    said = PartitionStatisticsFile(**{"snapshot-id": head, "statistics-path": path, "file-size-in-bytes": 10})
+    lake.catalog.commit_table(now, (), (SetPartitionStatisticsUpdate(**{"partition-statistics": said}),))
+    assert orphans(lambda: table(lake), lake.settings, older_than_ms=0, now_ms=FAR) == []
