@@ -5,7 +5,7 @@ The lake protocol, in order:
 1. `stage` finds by the key index the rows that the batch replaces, writes one data file and one position-delete file
    per lake partition touched. Nothing refers to them yet.
 2. `commit` adds them and the new positions in one snapshot. It is compare-and-set on the table's head and on the
-   positions this writer started from.
+   positions this writer started from. Files so old that a sweep may have taken them for orphans are staged anew.
 3. Head moved: another writer (other partitions) or a compaction has committed. Reload; if our positions moved too, we
    are a zombie (`Fenced`); if files were rewritten, the index and the staged deletes follow their rows to where they
    are now, by the moves that the rewrite left (`olist.lake.moves`); commit again on the new head. Where those moves
@@ -18,7 +18,7 @@ Outcome unknown (a connection lost in the commit): the caller opens again, and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -40,6 +40,7 @@ from olist.lake.files import Writing
 from olist.lake.key_index import FREE, I64, U64, KeyIndex, Rewrite, fingerprints, pack, unpack
 from olist.lake.live_rows import ROW, live_rows
 from olist.lake.moves import DROPPED, Moves, moves_since
+from olist.lake.orphans import may_be_swept, wall_ms
 from olist.lake.partitions import split
 from olist.lake.pressure import table_pause_s
 from olist.lake.row_delta import OneCommit, RowDelta
@@ -58,6 +59,7 @@ MAX_CONFLICTS = 20
 class Staged:
     """Files written for one batch, and what the index will say of them once they are committed."""
 
+    begun_ms: int  # before the first file
     data_files: list[DataFile] = field(default_factory=list)
     delete_files: list[DataFile] = field(default_factory=list)
     placed: list[tuple[U64, DataFile]] = field(default_factory=list)  # keys in row order of their file
@@ -68,8 +70,10 @@ class Staged:
 class LakeTable:
     """A table of current rows (with key index), or a history (append-only, without)."""
 
-    def __init__(self, catalog: SqlCatalog, contract: Contract, *, history: bool = False) -> None:
-        self.catalog, self.contract, self.history = catalog, contract, history
+    def __init__(
+        self, catalog: SqlCatalog, contract: Contract, *, history: bool = False, now_ms: Callable[[], int] = wall_ms
+    ) -> None:
+        self.catalog, self.contract, self.history, self.now_ms = catalog, contract, history, now_ms
         self.name = f"{contract.table}_changes" if history else contract.table
         self.index = KeyIndex()
         self._partition_of: list[Record] = []  # by file number
@@ -109,17 +113,22 @@ class LakeTable:
         raise ServerTrouble("lake catalog", f"{self.name}: {MAX_CONFLICTS} changes of its schema lost to others")
 
     def own(self, partitions: frozenset[int]) -> None:
-        """Rebuild the key index for the rows of some topic partitions, from the key columns alone."""
+        """Rebuild the key index for the rows of some topic partitions, from the key columns alone.
+
+        Raises:
+            FileNotFoundError: a file that the table names is gone.
+            ServerTrouble: storage is away, or the files were replaced and expired meanwhile: open again.
+        """
         if self.history:
             return
-        self.index, self._partition_of = KeyIndex(), []
-        mine = pl.col(PARTITION).is_in(sorted(partitions))
-        with lake_trouble():
-            for data_file, rows in live_rows(self.table, [*self.contract.key, PARTITION]):
-                rows = rows.filter(mine)
-                if not rows.is_empty():
-                    numbers = rows[ROW].to_numpy().astype(np.int64)
-                    self._place(fingerprints(rows, self.contract.key), data_file, numbers)
+        self.index, self._partition_of, self._indexed = KeyIndex(), [], None
+        try:
+            with lake_trouble():
+                self._index_rows(pl.col(PARTITION).is_in(sorted(partitions)))
+        except FileNotFoundError as error:
+            if self._is_newest():
+                raise
+            raise ServerTrouble("lake", f"{self.name}: changed while it was indexed; indexing it anew") from error
         self._indexed = self._head()
 
     def stage(self, changes: pl.DataFrame) -> Staged:
@@ -140,9 +149,12 @@ class LakeTable:
 
         Raises:
             Fenced: the table no longer stands at `held` for the partitions of `to`.
-            ServerTrouble: no answer, moves of a rewrite that have expired, or too many conflicts in a row.
+            ServerTrouble: no answer, moves of a rewrite that have expired, too many conflicts in a row, or staged files
+                that a sweep may have deleted.
         """
         for _attempt in range(MAX_CONFLICTS):
+            if may_be_swept(staged.begun_ms, self.now_ms()):
+                raise ServerTrouble("lake", f"{self.name}: staged so long ago that its files may be gone; staging anew")
             current = self.positions or Positions.start(held.topic, held.topic_id, len(held.next))
             current.expect_topic(f"lake table {self.name}", held)
             current.expect(f"lake table {self.name}", held.of(to))
@@ -209,14 +221,29 @@ class LakeTable:
         snapshot = self.table.current_snapshot()
         return snapshot.snapshot_id if snapshot else None
 
+    def _is_newest(self) -> bool:
+        with lake_trouble():
+            try:
+                now = self.catalog.load_table(identifier(self.name))
+            except NoSuchTableError:
+                return False
+        return now.metadata_location == self.table.metadata_location
+
+    def _index_rows(self, mine: pl.Expr) -> None:
+        for data_file, rows in live_rows(self.table, [*self.contract.key, PARTITION]):
+            rows = rows.filter(mine)
+            if not rows.is_empty():
+                numbers = rows[ROW].to_numpy().astype(np.int64)
+                self._place(fingerprints(rows, self.contract.key), data_file, numbers)
+
     def _stage_history(self, changes: pl.DataFrame) -> Staged:
-        staged, writing = Staged(), Writing.of(self.table)
+        staged, writing = Staged(self.now_ms()), Writing.of(self.table)
         for part, rows in split(changes, None):
             staged.data_files.append(writing.data_file(rows, part))
         return staged
 
     def _stage_current(self, changes: pl.DataFrame) -> Staged:
-        staged, writing = Staged(), Writing.of(self.table)
+        staged, writing = Staged(self.now_ms()), Writing.of(self.table)
         keys = fingerprints(changes, self.contract.key)
         upserted = (changes[OP] != "d").to_numpy()
         staged.removed = keys[~upserted]

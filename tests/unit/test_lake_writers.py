@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,16 +8,17 @@ import pytest
 
 from olist.errors import ContractRefused, ServerTrouble
 from olist.lake.catalog import open_catalog
+from olist.lake.orphans import MOST_UNCOMMITTED_MS, wall_ms
 from olist.lake.table import LakeTable
 from olist.positions import Positions
-from tests.lakes import NOTES, PARTITIONS, WHOLE_NOTES, Changes, local_settings
+from tests.lakes import NOTES, PARTITIONS, WHOLE_NOTES, Changes, Lake, local_settings
 
 ALL = frozenset(range(PARTITIONS))
 START = Positions.start("notes", "id-1", PARTITIONS)
 
 
-def writer(home: Path) -> LakeTable:
-    table = LakeTable(open_catalog(local_settings(home)), WHOLE_NOTES)
+def writer(home: Path, now_ms: Callable[[], int] = wall_ms) -> LakeTable:
+    table = LakeTable(open_catalog(local_settings(home)), WHOLE_NOTES, now_ms=now_ms)
     table.open()
     table.own(ALL)
     return table
@@ -41,3 +43,49 @@ def test_another_partitioning_is_refused(tmp_path: Path) -> None:
     by_month = replace(WHOLE_NOTES, partition_by=NOTES.partition_by)
     with pytest.raises(ContractRefused, match="partition-by was"):
         LakeTable(catalog, by_month).open()
+
+
+def test_files_that_a_sweep_may_have_taken_for_orphans_are_staged_anew(tmp_path: Path) -> None:
+    now = [0]
+    changes, ours = Changes(WHOLE_NOTES), writer(tmp_path, lambda: now[0])
+    frame, end = changes.frame([(1, 1)])
+    staged = ours.stage(frame)
+    now[0] = MOST_UNCOMMITTED_MS + 1
+    with pytest.raises(ServerTrouble, match="staging anew"):
+        ours.commit(staged, START, end)
+    ours.commit(ours.stage(frame), START, end)
+    assert ours.table.scan().to_arrow().num_rows == 1
+
+
+@pytest.fixture
+def compacted(tmp_path: Path) -> Lake:
+    """A table that gives up what a compaction replaced at once."""
+    lake = Lake(local_settings(tmp_path), WHOLE_NOTES)
+    for value in range(6):
+        lake.write(lake.writer(), [(key, value) for key in range(6)])
+    lake.properties(grace_ms="0")
+    with lake.writer().table.transaction() as transaction:
+        transaction.set_properties({"history.expire.min-snapshots-to-keep": "1"})
+    return lake
+
+
+def test_files_that_expire_while_a_writer_indexes_them_are_trouble_to_wait_out(compacted: Lake) -> None:
+    late = compacted.writer()
+    compacted.compact(compacted.job(now_ms=1 << 42))
+    with pytest.raises(ServerTrouble, match="indexing it anew"):
+        late.own(ALL)
+    with pytest.raises(ServerTrouble, match="since its keys were indexed"):
+        late.stage(compacted.changes.frame([])[0])
+    late.open()
+    late.own(ALL)
+    compacted.write(late, [(1, 9)])
+    assert compacted.held() == compacted.model
+
+
+def test_a_file_that_is_really_gone_stops_the_indexing(compacted: Lake) -> None:
+    late = LakeTable(compacted.catalog, WHOLE_NOTES)
+    late.open()
+    (gone, *_) = [task.file.file_path for task in late.table.scan().plan_files()]
+    late.table.io.delete(gone)
+    with pytest.raises(FileNotFoundError, match=gone.rpartition("/")[2]):
+        late.own(ALL)
