@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 DURATIONS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-LEAST_ORPHAN_AGE_S = 600  # above a sink's patience (290 s at most) with room for a slow batch
-LEASE_S = 600
 
 tables_option = click.option("--tables", default="", help="Only these tables, comma separated; the default is all.")
 output_option = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
@@ -82,7 +79,7 @@ def command(
 
 def _run(means: Means, contracts: Sequence[Contract], every_s: float | None, stopping: Event, output: str) -> None:
     from compaction.lease import Lease
-    from compaction.loop import jobs_of, run_every, run_once
+    from compaction.loop import Busy, jobs_of, log_busy, run_every, run_once
     from compaction.report import Report, shown
     from compaction.reports_topic import publish
 
@@ -93,15 +90,21 @@ def _run(means: Means, contracts: Sequence[Contract], every_s: float | None, sto
             Console().print(shown(reports))
         publish(means.settings, reports)
 
-    lease = Lease(means.catalog, f"{socket.gethostname()}:{os.getpid()}", LEASE_S * 1000)
+    lease = Lease(means.catalog, f"{socket.gethostname()}:{os.getpid()}")
     jobs = jobs_of(means, contracts)
-    if every_s is None:
-        reports = list(run_once(jobs, lease))
-        tell(reports)
-        if not reports and output == "table":
-            click.echo("nothing to do")
-    else:
+    if every_s is not None:
         run_every(jobs, lease, every_s, stopping, tell)
+        return
+    reports: list[Report] = []
+    busy: list[Busy] = []
+    try:
+        reports.extend(run_once(jobs, lease, log_busy if output == "json" else busy.append))
+    finally:  # what stopped one table hides nothing of the others
+        tell(reports)
+        for one in busy:
+            click.echo(str(one))
+    if output == "table" and not reports and not busy:
+        click.echo("nothing to do")
 
 
 @command.command("plan")
@@ -157,18 +160,19 @@ def sweep(older_than_s: float, delete_them: bool, dry_run: bool, tables: str, ou
     """List, and with --delete remove, files that no snapshot refers to: what killed writers left behind."""
     from compaction.storage import delete
     from compaction.sweep import orphans
+    from olist.lake.orphans import LEAST_AGE_MS, wall_ms
 
-    if older_than_s < LEAST_ORPHAN_AGE_S:
+    if older_than_s * 1000 < LEAST_AGE_MS:
         raise BadInput(
-            f"--older-than is below {LEAST_ORPHAN_AGE_S} s",
-            hint="a sink that waits for a server commits files that are minutes old; they are no orphans",
+            f"--older-than is below {LEAST_AGE_MS // 3_600_000}h",
+            hint="a long rewrite, or a sink that was paused, commits files that are hours old; they are no orphans",
         )
     current = settings()
     for job in _jobs(tables):
         table = job.load()
         if table is None:
             continue
-        found = orphans(table.refresh, current, int(older_than_s * 1000), time.time_ns() // 1_000_000)
+        found = orphans(table.refresh, current, int(older_than_s * 1000), wall_ms())
         if delete_them and not dry_run:
             delete(table.io, [file.path for file in found])
         if output == "json":

@@ -27,6 +27,7 @@ from olist.contracts import Contract
 from olist.lake.catalog import identifier
 from olist.lake.contents import Contents
 from olist.lake.live_rows import live_rows
+from olist.lake.orphans import wall_ms
 from olist.lake.trouble import lake_trouble
 from olist.settings import Settings
 
@@ -45,7 +46,7 @@ class Means:
     settings: Settings
     budget: Budget
     stopping: Callable[[], bool] = lambda: False
-    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    now_ms: Callable[[], int] = wall_ms
     scan_up_to: int = 64 << 20
 
 
@@ -107,10 +108,20 @@ class Job:
             contents = self.reader(table).contents(table)
             return look(table, contents, self._scan_s(table, contents) if scan else None)
 
-    def run(self, table: Table) -> Report:
+    def is_outrun(self, table: Table) -> bool:
+        """Whether what `table` shows was dropped, or expired by another run, since it was loaded: its files may go."""
+        now, head = self.load(), table.current_snapshot()
+        if now is None or now.metadata.table_uuid != table.metadata.table_uuid:
+            return True
+        return head is not None and now.metadata.snapshot_by_id(head.snapshot_id) is None
+
+    def run(self, table: Table, pulse: Callable[[], object] = lambda: None) -> Report:
         """Do what is worth doing, until done or asked to stop; a group that has begun is finished.
 
+        `pulse` is called now and then: between commits and, in a long rewrite, with each batch of rows.
+
         Raises:
+            FileNotFoundError: a file that the table names is gone, or the table was dropped.
             ServerTrouble: catalog or storage is away; what was committed stays.
             Stopped: positions of expired commits do not follow each other.
         """
@@ -118,10 +129,13 @@ class Job:
         before, started = self.look(table, scan=scan), time.monotonic()
         counted = Counted()
         with lake_trouble():
-            self._rewrite(table, counted)
-            self._merge_deletes(counted)
-            self._expire(counted)
-            table = self._clear(counted)
+            try:
+                self._work(table, counted, pulse)
+            except FileNotFoundError:
+                if not self.is_outrun(table):
+                    raise
+                self._lose(counted, "its files were replaced and expired meanwhile")
+            table = self.means.catalog.load_table(identifier(self.name))
             self.reader(table).forget(table, self.reader(table).contents(table))
         seconds, after = time.monotonic() - started, self.look(table, scan=scan)
         self._scanned_ms = self.means.now_ms() if scan else self._scanned_ms
@@ -141,35 +155,47 @@ class Job:
             self._expire(counted)
         return counted.expired
 
-    def _rewrite(self, table: Table, counted: Counted) -> None:
+    def _work(self, table: Table, counted: Counted, pulse: Callable[[], object]) -> None:
+        self._rewrite(table, counted, pulse)
+        for step in (self._merge_deletes, self._expire, self._clear):
+            pulse()
+            step(counted)
+
+    def _rewrite(self, table: Table, counted: Counted, pulse: Callable[[], object]) -> None:
         start = self.reader(table).contents(table)
         for batch in _batches(self.plan(table, start).groups):
             if self.means.stopping():
                 return
             tasks = [self._task(table, group, start) for group in batch]
             size = self._limits(table).target_file_size
-            done = rewrite(table, tasks, self.sort_by, size, self.means.budget)
+            begun_ms = self.means.now_ms()
+            done = rewrite(table, tasks, self.sort_by, size, self.means.budget, pulse)
             counted.rewritten_bytes += sum(group.size for group in batch)
-            self._land(table, Change(done.old, done.new, done.moves), start, counted)
+            self._land(table, Change(done.old, done.new, done.moves), start, begun_ms, counted)
+            pulse()
 
     def _merge_deletes(self, counted: Counted) -> None:
         table = self.means.catalog.load_table(identifier(self.name))
         start = self.reader(table).contents(table)
         groups = self.plan(table, start).deletes
         if groups and not self.means.stopping():
-            self._land(table, merge_deletes(table, groups, start, self.reader(table)), start, counted)
+            begun_ms = self.means.now_ms()
+            self._land(table, merge_deletes(table, groups, start, self.reader(table)), start, begun_ms, counted)
 
-    def _land(self, table: Table, change: Change, start: Contents, counted: Counted) -> None:
-        landing = Landing(self.means.catalog, identifier(self.name), self.reader(table))
+    def _land(self, table: Table, change: Change, start: Contents, begun_ms: int, counted: Counted) -> None:
+        landing = Landing(self.means.catalog, identifier(self.name), self.reader(table), self.means.now_ms)
         try:
-            landed = landing.land(change, start)
-        except Lost:
-            counted.lost += 1
-            log.info("another compaction was faster", table=self.name)
+            landed = landing.land(change, start, begun_ms)
+        except Lost as lost:
+            self._lose(counted, str(lost))
         else:
             counted.commits += 1
             counted.conflicts += landed.conflicts
             counted.translated += landed.translated
+
+    def _lose(self, counted: Counted, reason: str) -> None:
+        counted.lost += 1
+        log.info("threw work away", table=self.name, reason=reason)
 
     def _expire(self, counted: Counted) -> None:
         table = self.means.catalog.load_table(identifier(self.name))
@@ -186,11 +212,10 @@ class Job:
         else:
             counted.expired += len(gone)
 
-    def _clear(self, counted: Counted) -> Table:
+    def _clear(self, counted: Counted) -> None:
         table = self.means.catalog.load_table(identifier(self.name))
         manifests = self.reader(table).manifests
         counted.deleted_files = clear(table, self.means.settings, manifests, self.means.now_ms())
-        return table
 
     def _task(self, table: Table, group: Group, start: Contents) -> Task:
         place = group.partition

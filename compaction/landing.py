@@ -1,6 +1,7 @@
 """The commit of a change of files, in this order, again from the top for each lost compare-and-set:
 
-1. look      load the head; every file to be removed must still be live, else another compaction was here: `Lost`
+1. look      load the head; every file to be removed must still be live, else another compaction was here: `Lost`;
+             new files that a sweep may have deleted are not committed either
 2. translate deletes that arrived since the work began are said again of the new files
 3. clear     delete files that refer to nothing live any more are removed too
 4. commit    one snapshot of operation ``replace``; positions are not touched, so they stay as the writers set them
@@ -12,7 +13,7 @@ before 4, or with an outcome that stays unknown, nothing is cleaned up: what no 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +31,7 @@ from olist.errors import ServerTrouble
 from olist.lake.contents import Contents
 from olist.lake.files import Writing
 from olist.lake.moves import MOVES, Moves
+from olist.lake.orphans import may_be_swept
 from olist.lake.row_delta import Replace
 from olist.lake.table import MOVED
 from olist.lake.trouble import lake_trouble
@@ -57,8 +59,8 @@ class Landed:
     translated: int
 
 
-class Lost(Exception):  # not an error: another did the work
-    """Another compaction removed one of the files; nothing was committed."""
+class Lost(Exception):  # not an error: another did the work, or the next run will
+    """The work is void and nothing was committed; says why."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,13 @@ class Landing:
     catalog: SqlCatalog
     name: tuple[str, ...]
     reader: Reader
+    now_ms: Callable[[], int]
 
-    def land(self, change: Change, start: Contents) -> Landed:
-        """Commit a change that was worked out on the contents `start`.
+    def land(self, change: Change, start: Contents, begun_ms: int) -> Landed:
+        """Commit a change that was worked out on the contents `start`, its first file begun at `begun_ms`.
 
         Raises:
-            Lost: another compaction was faster; the new files are removed.
+            Lost: another compaction was faster, or the new files are too old; they are removed.
             ServerTrouble: catalog or storage is away, or `MOST_CONFLICTS` commits in a row were lost.
         """
         with lake_trouble():
@@ -83,9 +86,9 @@ class Landing:
                 summary[MOVES] = change.moves.write(table.io, table.location())
             for conflicts in range(MOST_CONFLICTS):
                 head = self.reader.contents(table)
-                if not head.paths.issuperset(file.file_path for file in change.removed):
+                if reason := self._void(change, head, begun_ms):
                     delete(table.io, [*(file.file_path for file in change.added), *filter(None, [summary.get(MOVES)])])
-                    raise Lost
+                    raise Lost(reason)
                 arrived = self._arrived(change, start, head)
                 deletes = write_deletes(table, translate(arrived, change.moves), places(change.added))
                 removed = [*change.removed, *self._dangling(change, head)]
@@ -97,6 +100,13 @@ class Landing:
                 else:
                     return Landed(table, conflicts, sum(len(rows) for rows in arrived.values()))
         raise ServerTrouble("lake catalog", f"{'.'.join(self.name)}: {MOST_CONFLICTS} commits in a row lost to writers")
+
+    def _void(self, change: Change, head: Contents, begun_ms: int) -> str | None:
+        if not head.paths.issuperset(file.file_path for file in change.removed):
+            return "another compaction was faster"
+        if may_be_swept(begun_ms, self.now_ms()):
+            return "its files are so old that a sweep may have deleted some"
+        return None
 
     def _commit(
         self, table: Table, added: Sequence[DataFile], removed: Sequence[DataFile], summary: dict[str, str]

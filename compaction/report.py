@@ -36,7 +36,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rewritten_bytes: int = 0
     expired: int = 0
     deleted_files: int = 0
-    note: str = ""
 
 
 def look(table: Table, contents: Contents, scan_s: float | None = None) -> Look:
@@ -56,7 +55,7 @@ def look(table: Table, contents: Contents, scan_s: float | None = None) -> Look:
 
 def shown(reports: list[Report]) -> Shown:
     """Reports as a table, each cell before -> after."""
-    made = Shown("table", "data files", "delete files", "MB", "delete rows", "snapshots", "scan s", "note", box=None)
+    made = Shown("table", "data files", "delete files", "MB", "delete rows", "snapshots", "scan s", box=None)
     for report in reports:
         was, now = report.before, report.after
         made.add_row(
@@ -67,7 +66,6 @@ def shown(reports: list[Report]) -> Shown:
             _change(was.delete_rows, now.delete_rows),
             _change(was.snapshots, now.snapshots),
             "-" if was.scan_s is None or now.scan_s is None else _change(f"{was.scan_s:.2f}", f"{now.scan_s:.2f}"),
-            report.note,
         )
     return made
 

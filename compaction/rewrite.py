@@ -8,7 +8,7 @@ field id.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,9 +75,17 @@ class Task:
 
 
 def rewrite(
-    table: Table, tasks: Iterable[Task], sort_by: Sequence[str], target_bytes: int, budget: Budget
+    table: Table,
+    tasks: Iterable[Task],
+    sort_by: Sequence[str],
+    target_bytes: int,
+    budget: Budget,
+    pulse: Callable[[], object] = lambda: None,
 ) -> Rewritten:
-    """Write the live rows of each task's files to new files of about `target_bytes`, sorted within the task."""
+    """Write the live rows of each task's files to new files of about `target_bytes`, sorted within the task.
+
+    `pulse` is called with each batch of rows that is read or written.
+    """
     # The system's allocator gives memory back; Arrow's own keeps some 15 MB more of it.
     pa.set_memory_pool(pa.system_memory_pool())
     done = Rewritten()
@@ -88,10 +96,10 @@ def rewrite(
         placed = _Placed(task.files, budget)
         outputs = _Outputs(writing, task.partition, target_bytes)
         with TemporaryDirectory(dir=budget.spill) as folder:
-            frames: Iterable[pl.DataFrame] = _live_rows(table, writing.schema, task)
+            frames: Iterable[pl.DataFrame] = _pulsing(_live_rows(table, writing.schema, task), pulse)
             if sort_by:
                 frames = sorted_frames(frames, [*sort_by, ORIGIN], budget.run_bytes, Path(folder))
-            for frame in _regrouped(frames):
+            for frame in _pulsing(_regrouped(frames), pulse):
                 number, first = outputs.write(frame.drop(ORIGIN))
                 placed.put(frame[ORIGIN].to_numpy(), len(new) + number, first)
         files = outputs.close()
@@ -101,6 +109,12 @@ def rewrite(
         done.new += files
     done.moves = Moves(new, to)
     return done
+
+
+def _pulsing(frames: Iterable[pl.DataFrame], pulse: Callable[[], object]) -> Iterator[pl.DataFrame]:
+    for frame in frames:
+        pulse()
+        yield frame
 
 
 class _Placed:

@@ -57,7 +57,8 @@ class Interleavings(RuleBasedStateMachine):
         means = Means(
             self.lake.catalog, self.lake.settings, Budget(1 << 28, home), now_ms=lambda: 1 << 42, scan_up_to=0
         )
-        self.jobs = [Job(means, self.lake.contract) for _ in range(2)]
+        self.means = means
+        self.jobs = [self.fresh_job() for _ in range(2)]
         self.worked_out: list[tuple[Change, Contents] | None] = [None, None]
 
     @property
@@ -111,6 +112,14 @@ class Interleavings(RuleBasedStateMachine):
         self.writers[n].open()
         self.writers[n].own(frozenset([n]))
 
+    def fresh_job(self) -> Job:
+        return Job(self.means, self.lake.contract)
+
+    @rule(n=compactors)
+    def restart_compactor(self, n: int) -> None:
+        """A new process has read nothing yet, and what the old one had worked out is orphans."""
+        self.jobs[n], self.worked_out[n] = self.fresh_job(), None
+
     @rule(n=compactors, some=masks)
     def work_out_a_rewrite(self, n: int, some: int) -> None:
         """Of any files, not only of those that a plan would take."""
@@ -147,7 +156,7 @@ class Interleavings(RuleBasedStateMachine):
         self.worked_out[n] = None
         table = self.lake.catalog.load_table(self.name)
         try:
-            Landing(self.lake.catalog, self.name, self.jobs[n].reader(table)).land(change, start)
+            Landing(self.lake.catalog, self.name, self.jobs[n].reader(table), lambda: 0).land(change, start, 0)
         except Lost:
             return
 

@@ -7,11 +7,7 @@ from typing import Annotated
 
 import polars as pl
 import pytest
-from click.testing import CliRunner
 
-from compaction.cli import command
-from compaction.lease import Held, Lease, is_free
-from compaction.loop import run_once
 from olist.batches import COMMITTED_AT, META, OFFSET, PARTITION
 from olist.contracts import Int, Long, Micros, Money, Portuguese, Row, Str
 from olist.errors import Fenced, ServerTrouble
@@ -136,29 +132,6 @@ def test_a_writer_of_a_table_that_was_made_again_is_fenced(lake: Lake) -> None:
         old.commit(staged, held, {p: end for p, end in to.items() if end > held.next[p]})
 
 
-def test_a_lease_keeps_another_away_until_it_is_given_back_or_over(lake: Lake) -> None:
-    table = lake.writer().table
-    one, two = (Lease(lake.catalog, owner, 1000) for owner in ("one", "two"))
-    assert one.take(table, now_ms=0)
-    assert not two.take(table.refresh(), now_ms=999)
-    assert one.take(table.refresh(), now_ms=999)
-    one.give_back(table.refresh())
-    assert two.take(table.refresh(), now_ms=1000)
-    assert is_free(Held("two", 2000), "one", 2000)
-
-
-def test_a_loop_leaves_tables_alone_that_are_not_due_or_anothers(lake: Lake) -> None:
-    lake.write(lake.writer(), [(1, 1)])
-    lease = Lease(lake.catalog, "one", 1 << 40)
-    assert list(run_once([lake.job()], lease)) == []
-    writer = lake.writer()
-    for value in range(6):
-        lake.write(writer, [(1, value)])
-    assert lease.take(writer.table, now_ms=1 << 40)
-    assert list(run_once([lake.job()], Lease(lake.catalog, "two", 1000))) == []
-    assert [report.table for report in run_once([lake.job()], lease)] == ["notes"]
-
-
 def test_a_table_beyond_its_bounds_asks_for_a_rest(lake: Lake) -> None:
     lake.write(lake.writer(), [(1, 1)])
     with lake.catalog.load_table(identifier("notes")).transaction() as transaction:
@@ -194,21 +167,6 @@ def test_a_killed_compaction_leaves_the_table_as_it_was(lake: Lake, monkeypatch:
     lake.write(writer, [(1, 100)])
     lake.compact()
     assert lake.held() == lake.model
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--every", "often"], "60s, 5m, 3d"),
-        (["--memory", "much"], "512MB, 2GB"),
-        (["--tables", "nothing"], "no table named nothing"),
-        (["sweep", "--older-than", "5s"], "below 600 s"),
-    ],
-)
-def test_arguments_that_cannot_be_right_are_refused(arguments: list[str], told: str) -> None:
-    result = CliRunner().invoke(command, arguments)
-    assert result.exit_code != 0
-    assert told in result.output + str(result.exception)
 
 
 def test_positions_of_the_model_are_those_of_the_table(lake: Lake) -> None:
