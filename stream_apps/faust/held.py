@@ -14,6 +14,8 @@ from stream_apps.faust.moves import Moves
 from stream_apps.faust.part import Part, Step
 from stream_apps.faust.state import WORKER, Worker
 
+MIXED = ""  # the code of a partition whose rows are being written anew: some may be the old version's, some the new's
+
 
 @dataclass
 class Held:
@@ -52,7 +54,8 @@ def take_over(app: FaustApp[Any], number: int, remembered: Remembered, code: str
     part = Part(app, record.clock_us, remembered.entries)
     moves = Moves(remembered.whereabouts)
     clock = Clock(record.clock_us, dict(record.reached))
-    return Held(number, part, moves, clock, Worker(record.code or code, {**record.topics, **topics}, record.clock_us))
+    version = record.code if remembered.worker or remembered.entries else code
+    return Held(number, part, moves, clock, Worker(version, {**record.topics, **topics}, record.clock_us))
 
 
 def first_steps(held: Held, code: str, at_s: float) -> Iterator[Step]:
@@ -61,4 +64,3 @@ def first_steps(held: Held, code: str, at_s: float) -> Iterator[Step]:
     yield from held.part.recovered(at_s)
     if held.record.code != code:
         yield from held.part.all_rows()
-        held.record.code = code

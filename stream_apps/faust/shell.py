@@ -21,7 +21,7 @@ from olist.settings import Settings
 from stream_apps.app import Key
 from stream_apps.faust.ending import Deadly
 from stream_apps.faust.forwarding import Watermarks, source_name
-from stream_apps.faust.held import Held, first_steps, take_over
+from stream_apps.faust.held import MIXED, Held, first_steps, take_over
 from stream_apps.faust.purging import purge
 from stream_apps.faust.routes import tables_read
 from stream_apps.faust.serving import Served
@@ -162,15 +162,24 @@ class Shell:
             for key in remembered.overtaken:
                 taker.memory.save(number, key, remembered.entries[key])
             held.clock.expect(self._sources(), time.monotonic())  # the clock's times are not the wall's
+            if held.record.code != self.code:
+                await self._write_down(held, MIXED)
             for count, step in enumerate(first_steps(held, self.code, time.time())):
                 taker.write(held, step)
                 if count % AT_ONCE == 0:
                     await asyncio.sleep(0)
-            taker.memory.save(number, *held.record_of(held.record.clock_us))
+            await self._write_down(held, self.code)
             self.held[number] = held
             log.info("taken over", app=taker.app.name, partition=number, states=len(held.part.entries))
             return held
         raise AssertionError("unreachable")
+
+    async def _write_down(self, held: Held, code: str) -> None:
+        """Say which version's rows are on the topics, after all that was queued and before all that follows."""
+        await self.taker.writer.flush()
+        held.record.code = code
+        self.taker.memory.save(held.number, *held.record_of(held.record.clock_us))
+        await self.taker.writer.flush()
 
     def _sources(self) -> list[str]:
         tables = [contract.table for contract in tables_read(self.taker.app)]

@@ -50,8 +50,9 @@ class Whereabouts(msgspec.Struct, omit_defaults=True):
 class Worker(msgspec.Struct):
     """What one partition's worker must know again after a kill.
 
-    The clock is written down before the first row that depends on it. `code` tells whether the rows on the topics are
-    of this version of the app; `topics` are the ids of the topics that positions are of.
+    The clock is written down before the first row that depends on it. `code` tells which version's rows are on the
+    topics, and is empty while they are written anew: if the worker dies then, the next one writes them all again.
+    `topics` are the ids of the topics that positions are of.
     """
 
     code: str = ""
