@@ -69,21 +69,19 @@ class FaustEngine:
             ServerTrouble: Kafka is away, and they would end at once.
         """
         Broker(self.settings).names()
-        running = [alive(worker) is not None for worker in standing.workers]
-        running += [False] * (place.parallelism - len(running))
-        kept = standing.workers[: place.parallelism]
-        end_processes(worker for worker in self._all(place, standing) if worker not in kept)
+        known = dict(enumerate(standing.workers[: place.parallelism]))
+        running = {slot: worker for slot, worker in known.items() if alive(worker) is not None}
+        end_processes(self._all(place, standing) - set(running.values()))
         workers = [
-            standing.workers[slot] if running[slot] else self._spawn(place, slot, staged=standing.staged)
-            for slot in range(place.parallelism)
+            running.get(slot) or self._spawn(place, slot, staged=standing.staged) for slot in range(place.parallelism)
         ]
         return replace(standing, workers=tuple(workers), started=time.time())
 
-    def _all(self, place: Place, standing: Standing) -> list[Worker]:
+    def _all(self, place: Place, standing: Standing) -> set[Worker]:
         """Its workers, those included whose starter was killed before it could write them down."""
+        known = {worker.pid: worker for worker in standing.workers if alive(worker) is not None}
         there = workers_within(str(place.folder / WORKER))
-        known = {worker.pid for worker in standing.workers}
-        return [*standing.workers, *(worker for worker in there if worker.pid not in known)]
+        return {*known.values(), *(worker for worker in there if worker.pid not in known)}
 
     def _spawn(self, place: Place, slot: int, *, staged: bool) -> Worker:
         generation, status = generation_name(place.generation), self._status_file(place, slot)

@@ -11,8 +11,9 @@ from olist.settings import Settings
 from olist.topics.admin import TIMEOUT_S, admin_client
 
 GONE = (KafkaError.GROUP_ID_NOT_FOUND,)
-LEAVING_S = 20.0
-"""A member that was killed, or has a name of its own, is counted until its session ends; then it takes so long."""
+LEAVING_S = 75.0
+"""A member that was killed, or has a name of its own, is counted until its session ends; one that was joining then, for
+as long as the others have to join: Faust's minute."""
 PAUSE_S = 0.5
 
 

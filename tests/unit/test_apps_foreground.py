@@ -211,6 +211,21 @@ def test_a_worker_that_is_written_down_goes_on_when_the_missing_one_is_started(
         process.wait(10)
 
 
+def test_a_worker_whose_start_is_written_down_wrongly_is_replaced_and_not_doubled(
+    tmp_path: Path, spawned: list[signal.Signals | None]
+) -> None:
+    mine = place(tmp_path, 1)
+    process = worker(mine.folder)
+    before_the_clock_was_set = Worker(process.pid, psutil.Process(process.pid).create_time() - 60)
+    try:
+        standing = Standing(workers=(before_the_clock_was_set,))
+        FaustEngine(Settings(home=tmp_path)).start(mine, standing, resume="")
+        assert (len(spawned), keeping.workers_within(f"{mine.folder}/")) == (2, [])
+    finally:
+        process.kill()
+        process.wait(10)
+
+
 @pytest.mark.parametrize(("generation", "ends"), [(FOREGROUND, signal.SIGTERM), (FIRST_GENERATION, None)])
 def test_only_workers_of_the_foreground_end_with_the_process_that_started_them(
     tmp_path: Path, spawned: list[signal.Signals | None], generation: int, ends: signal.Signals | None
