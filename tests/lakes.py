@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -14,7 +15,7 @@ import polars as pl
 from compaction.job import Job, Means
 from compaction.report import Report
 from compaction.rewrite import Budget
-from olist.batches import OFFSET, OP, PARTITION, frame_schema
+from olist.batches import COMMITTED_AT, OFFSET, OP, PARTITION, frame_schema
 from olist.contracts import Contract, Int, Micros, Month, Portuguese, Price, Row, Str
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.live_rows import live_rows
@@ -24,6 +25,7 @@ from olist.settings import Settings
 
 PARTITIONS = 2
 MONTH_US = 31 * 24 * 3600 * 1_000_000
+COMMITTED_US = 1_500_000_000_000_001
 
 
 class Note(Row):
@@ -63,10 +65,11 @@ def partition_of(key: Key) -> int:
 
 @dataclass
 class Changes:
-    """Makes the changes of a topic, offset by offset."""
+    """Makes the changes of a topic, offset by offset. `latest`: the last row of each key, and where it came from."""
 
     contract: Contract
     offsets: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(PARTITIONS), 0))
+    latest: dict[Key, dict[str, Any]] = field(default_factory=dict)
 
     def frame(self, changes: Iterable[tuple[Key, int | None]]) -> tuple[pl.DataFrame, dict[int, int]]:
         """(key, new value or None to delete) -> a batch's frame, each key once, and the positions after it."""
@@ -79,8 +82,12 @@ class Changes:
         self.offsets[partition] += 1
         row: dict[str, Any] = dict.fromkeys(frame_schema(self.contract))
         row |= {"note_id": key, "place": f"p{key}", OP: "d", PARTITION: partition, OFFSET: offset}
+        row[COMMITTED_AT] = COMMITTED_US + offset
+        self.latest.pop(key, None)
         if value is not None:
             row |= {OP: "u", "value": value, "seen_at": key % 3 * MONTH_US + value, "words": f"word {value}"}
+            row["price"] = Decimal(value - key).scaleb(-2) if value % 5 else None
+            self.latest[key] = row
         return row
 
 

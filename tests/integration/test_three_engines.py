@@ -3,65 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 
 from compaction.report import Report
+from olist.batches import OP, frame_schema
+from olist.contracts import Contract
 from olist.lake.catalog import CATALOG, identifier
+from olist.settings import Settings
 from tests.duckdb_lake import duckdb_with_iceberg
-from tests.lakes import NOTES, Lake, local_settings
+from tests.lakes import NOTES, WHOLE_NOTES, Lake, local_settings
 from tests.spark import Spark, spark
 
 pytestmark = pytest.mark.integration
 
-Rows = list[tuple[int, int, str]]
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Each reads all columns of a table, those included that say where a row came from."""
+
+    duckdb: duckdb.DuckDBPyConnection
+    spark: Spark
+
+    def read(self, lake: Lake) -> dict[str, Rows]:
+        """The rows by engine, in order of their key; equal values are equal Python objects."""
+        readers = {"pyiceberg": by_pyiceberg, "duckdb": self._by_duckdb, "spark": self._by_spark}
+        return {name: sorted(reader(lake)) for name, reader in readers.items()}
+
+    def _by_duckdb(self, lake: Lake) -> Rows:
+        metadata = lake.catalog.load_table(identifier(lake.contract.table)).metadata_location.removeprefix("file://")
+        return self.duckdb.execute(f"SELECT {', '.join(schema(lake))} FROM iceberg_scan('{metadata}')").fetchall()
+
+    def _by_spark(self, lake: Lake) -> Rows:
+        columns = [in_micros(name) if kind == pl.Datetime("us") else name for name, kind in schema(lake).items()]
+        table = ".".join((CATALOG, *identifier(lake.contract.table)))
+        return as_python(lake, self.spark.rows(f"SELECT {', '.join(columns)} FROM {table}"))
+
+
+def in_micros(column: str) -> str:
+    """Py4J hands out no timestamps."""
+    return f"unix_micros(CAST({column} AS TIMESTAMP))"
+
+
+def schema(lake: Lake) -> dict[str, pl.DataType]:
+    return {name: kind for name, kind in frame_schema(lake.contract).items() if name != OP}
+
+
+def as_python(lake: Lake, rows: list[list[Any]]) -> Rows:
+    """Rows whose timestamps are microseconds."""
+    return pl.DataFrame(rows, schema=schema(lake), orient="row").rows()
+
+
+def by_pyiceberg(lake: Lake) -> Rows:
+    rows = lake.catalog.load_table(identifier(lake.contract.table)).scan().to_arrow().select(list(schema(lake)))
+    return [tuple(row.values()) for row in rows.to_pylist()]
+
+
+def expected(lake: Lake) -> dict[str, Rows]:
+    """What each engine must say: the last change of every key."""
+    assert lake.changes.latest.keys() == lake.model.keys()
+    rows = [[row[name] for name in schema(lake)] for row in lake.changes.latest.values()]
+    return dict.fromkeys(("pyiceberg", "duckdb", "spark"), sorted(as_python(lake, rows)))
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """Notes in months, updated, deleted and inserted by many commits. Spark knows the catalog by its name."""
-    lake = Lake(local_settings(tmp_path_factory.mktemp("lake")), NOTES)
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return local_settings(tmp_path_factory.mktemp("lake"))
+
+
+@pytest.fixture(scope="module")
+def engines(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    with ExitStack() as stack:
+        connection = stack.enter_context(duckdb_with_iceberg())
+        yield Engines(connection, stack.enter_context(spark(settings, tmp_path_factory.mktemp("spark"))))
+
+
+@pytest.mark.parametrize("contract", [NOTES, WHOLE_NOTES], ids=["by month", "unpartitioned"])
+def test_three_engines_read_the_same_rows_before_and_after_a_compaction(
+    settings: Settings, engines: Engines, contract: Contract
+) -> None:
+    lake = Lake(settings, contract)
     writer = lake.writer()
     for batch in range(12):
         lake.write(writer, [(key, batch * 1000 + key) for key in range(batch * 30, batch * 30 + 90)])
     lake.write(writer, [(key, None) for key in range(0, 400, 7)])
-    return lake
-
-
-@pytest.fixture(scope="module")
-def engine(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spark]:
-    with spark(lake.settings, tmp_path_factory.mktemp("spark")) as engine:
-        yield engine
-
-
-def by_pyiceberg(lake: Lake) -> Rows:
-    columns = lake.catalog.load_table(identifier(NOTES.table)).scan().to_arrow().select(["note_id", "value", "words"])
-    return sorted((row["note_id"], row["value"], row["words"]) for row in columns.to_pylist())
-
-
-def by_duckdb(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Rows:
-    metadata = lake.catalog.load_table(identifier(NOTES.table)).metadata_location.removeprefix("file://")
-    found = connection.execute(f"SELECT note_id, value, words FROM iceberg_scan('{metadata}')").fetchall()
-    return sorted((key, value, words) for key, value, words in found)
-
-
-def by_spark(engine: Spark) -> Rows:
-    found = engine.rows(f"SELECT note_id, value, words FROM {CATALOG}.{'.'.join(identifier(NOTES.table))}")
-    return sorted((key, value, words) for key, value, words in found)
-
-
-def test_three_engines_read_the_same_rows_before_and_after_a_compaction(lake: Lake, engine: Spark) -> None:
-    model = sorted((key, value, f"word {value}") for key, value in lake.model.items())
-    with duckdb_with_iceberg() as connection:
-        assert by_pyiceberg(lake) == by_duckdb(lake, connection) == by_spark(engine) == model
-        writer = lake.writer()
-        report: Report = lake.compact()
-        assert report.before.delete_files > report.after.delete_files == 0
-        assert by_pyiceberg(lake) == by_duckdb(lake, connection) == by_spark(engine) == model
-        lake.write(writer, [(key, 5) for key in range(40)] + [(key, None) for key in range(41, 60)])
-        model = sorted((key, value, f"word {value}") for key, value in lake.model.items())
-        assert by_pyiceberg(lake) == by_duckdb(lake, connection) == by_spark(engine) == model
-        lake.properties(min_delete_files="1", min_input_files="100", delete_ratio_threshold="1")
-        assert lake.compact().after.delete_files > 0, "delete files were merged, the data files are as they were"
-        assert by_pyiceberg(lake) == by_duckdb(lake, connection) == by_spark(engine) == model
+    assert engines.read(lake) == expected(lake)
+    report: Report = lake.compact()
+    assert report.before.delete_files > report.after.delete_files == 0
+    assert engines.read(lake) == expected(lake)
+    lake.write(writer, [(key, 5) for key in range(40)] + [(key, None) for key in range(41, 60)])
+    assert engines.read(lake) == expected(lake)
+    lake.properties(min_delete_files="1", min_input_files="100", delete_ratio_threshold="1")
+    assert lake.compact().after.delete_files > 0, "delete files were merged, the data files are as they were"
+    assert engines.read(lake) == expected(lake)
