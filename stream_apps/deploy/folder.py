@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from olist.errors import BadInput
 from olist.settings import Settings
 from stream_apps.deploy.record import Record, Standing, read, write
 
+RECORD, LOCK = "record.json", "lock"
 LOOK_EVERY_S = 0.05
 
 
@@ -49,11 +51,11 @@ class Deployment:
 
     def record(self) -> Record | None:
         """What is wanted, or None when the app was never deployed."""
-        return read(self.path / "record.json", Record)
+        return read(self.path / RECORD, Record)
 
     def write(self, record: Record) -> None:
         """Replace the record."""
-        write(self.path / "record.json", record)
+        write(self.path / RECORD, record)
 
     def standing(self, number: int) -> Standing:
         """Where a version's state stands."""
@@ -66,6 +68,22 @@ class Deployment:
     def make(self) -> None:
         """Create the folder, so that one can be alone with it."""
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def clear(self) -> None:
+        """Remove what is here, the record first: without it, what a death in between leaves is nobody's. Only the lock
+        stays, which its caller holds.
+        """
+        (self.path / RECORD).unlink(missing_ok=True)
+        for path in self.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
+
+    def remove(self) -> None:
+        """As `clear`, and the folder itself."""
+        self.clear()
+        shutil.rmtree(self.path)
 
     @contextmanager
     def alone(self, within_s: float = 0.0) -> Iterator[None]:
@@ -88,7 +106,7 @@ class Deployment:
 
     def _lock_file(self) -> IO[bytes]:
         try:
-            return (self.path / "lock").open("a+b")
+            return (self.path / LOCK).open("a+b")
         except FileNotFoundError as error:
             raise Busy(self.name, "whoever deletes it") from error
 
@@ -115,5 +133,5 @@ def apps_folder(settings: Settings) -> Path:
 
 def deployments(settings: Settings) -> dict[str, Deployment]:
     """Every app that is deployed in this home, by name."""
-    found = sorted(apps_folder(settings).glob("*/record.json"))
+    found = sorted(apps_folder(settings).glob(f"*/{RECORD}"))
     return {path.parent.name: Deployment(path.parent) for path in found}

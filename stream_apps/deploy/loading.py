@@ -47,7 +47,7 @@ def load_app(path: Path) -> App:
 
 def loaded(code: Path) -> App:
     """As `load_app`, but once for a version's copy, which never changes."""
-    return _loaded(code, code.stat().st_mtime_ns)
+    return _loaded(code, code.stat().st_mtime_ns) if code.exists() else load_app(code)
 
 
 @lru_cache(maxsize=64)

@@ -18,8 +18,10 @@ from stream_apps.deploy.engine import Engine, Verdict
 from stream_apps.deploy.exchange import kept_rows
 from stream_apps.deploy.folder import Deployment
 from stream_apps.deploy.leftover import end_leftover
-from stream_apps.deploy.loading import engine_of, load_app, loaded
+from stream_apps.deploy.loading import engine_of, load_app
 from stream_apps.deploy.record import Record, Standing, Version
+from stream_apps.deploy.removal import doomed, named, remove, staged_topics, tidy
+from stream_apps.deploy.saved_states import remove_older
 from stream_apps.deploy.staging import FIRST_GENERATION, generation_name, staged_app
 from stream_apps.deploy.tending import undo
 from stream_apps.deploy.upgrade import BESIDE, RETURN, TAKE_OVER
@@ -88,7 +90,9 @@ class Operations:
 
     def _first(self, code: Path, parallelism: int, there: Record | None) -> Record:
         """Nothing of an app that was never well is worth keeping: its next version begins as the first one did."""
-        if there is not None:
+        if there is None:
+            self.deployment.clear()  # what a deletion left that was killed
+        else:
             self._cancel(there, there.current)
         number = 1 if there is None else there.next_number()
         generation = FIRST_GENERATION if there is None else there.next_generation()
@@ -114,7 +118,7 @@ class Operations:
         """Run the current version from where it stands, and wait until it is healthy.
 
         Raises:
-            Unhealthy: it is not; if it was started here, it is stopped again.
+            Unhealthy: it is not. The keeper goes on with an app that was wanted already; any other is stopped again.
         """
         where = place(self.deployment, record, record.current)
         standing = self.deployment.standing(record.current)
@@ -127,9 +131,11 @@ class Operations:
         try:
             until_healthy(self.engine, where, standing, self.within_s)
         except Unhealthy as error:
-            if not runs:
-                self._cancel(record, record.current)
-                self.deployment.write(replace(record, wanted="stopped", error=str(error)))
+            if record.wanted == "running":
+                self.deployment.write(replace(record, attempts=0, not_before=0.0, error=str(error)))
+                raise Unhealthy(str(error), hint="the keeper goes on with it: `olist apps status`") from error
+            self._cancel(record, record.current)
+            self.deployment.write(replace(record, error=str(error)))
             raise
         well = replace(record, wanted="running", proven=True, attempts=0, not_before=0.0, error="")
         self.deployment.write(well)
@@ -150,14 +156,19 @@ class Operations:
     def _end(self, record: Record, *, drain: bool = False) -> None:
         where, standing = place(self.deployment, record, record.current), self.deployment.standing(record.current)
         self.tell(f"{self.name}: stopping version {record.current}")
-        self.deployment.stand(where.number, self.engine.stop(where, standing, drain=drain))
+        self._stand(record, self.engine.stop(where, standing, drain=drain))
+
+    def _stand(self, record: Record, standing: Standing) -> None:
+        """Write down where the current version stands; then the savepoint before has served its time."""
+        self.deployment.stand(record.current, standing)
+        remove_older(self.deployment.state, named(self.deployment, record.versions))
 
     def savepoint(self) -> Standing:
         """Write its state down while it goes on."""
         record = self.record()
         where = place(self.deployment, record, record.current)
         standing = self.engine.savepoint(where, self.deployment.standing(where.number))
-        self.deployment.stand(where.number, standing)
+        self._stand(record, standing)
         return standing
 
     def restart(self, parallelism: int | None = None) -> Record:
@@ -189,8 +200,10 @@ class Operations:
         record = self.record()
         app = load_app(code)
         generation = record.next_generation() if rebuild else record.version.generation
+        staged = staged_topics(self.settings, app, generation)
         ensure_all_topics(self.settings, app)
         if rebuild:
+            delete_topics(self.settings, staged)  # of a generation that had this number: its rows are stale
             ensure_all_topics(self.settings, staged_app(app, generation_name(generation)))
         old = place(self.deployment, record, record.current)
         where = placed(self.deployment, record.next_number(), generation, record.parallelism)
@@ -199,14 +212,12 @@ class Operations:
         outcome = self._change(where.number).go(
             BESIDE if rebuild else TAKE_OVER, "start beside" if rebuild else "save old"
         )
+        if outcome.end == "broken":  # that is undone first
+            return outcome
         if rebuild:
-            self._delete_staged(generation, app)
+            delete_topics(self.settings, staged)
         self._tidy()
         return outcome
-
-    def _delete_staged(self, generation: int, app: App) -> None:
-        stage = staged_app(app, generation_name(generation))
-        delete_topics(self.settings, [contract.topic(self.settings.topic_prefix) for contract in stage.outputs])
 
     def _add(self, record: Record, version: Version) -> None:
         self.deployment.write(replace(record, versions={**record.versions, version.number: version}))
@@ -242,40 +253,23 @@ class Operations:
             )
         kept_rows(place(self.deployment, record, record.current)).unlink(missing_ok=True)
         same = where.generation == record.version.generation
-        return self._change(where.number, resume).go(TAKE_OVER if same else RETURN, "save old")
+        outcome = self._change(where.number, resume).go(TAKE_OVER if same else RETURN, "save old")
+        if outcome.end != "broken":
+            self._tidy()
+        return outcome
 
     def _tidy(self) -> None:
-        """Remove versions that nothing leads back to, and what a generation that is nobody's left in Kafka."""
-        record = self.record()
-        kept = {number for number in (record.current, record.previous) if number is not None}
-        generations = {record.versions[number].generation for number in kept}
-        for number in sorted(set(record.versions) - kept):
-            where = place(self.deployment, record, number)
-            if where.generation not in generations:
-                self.engine.forget(where)
-                if where.generation != FIRST_GENERATION:
-                    self._delete_staged(where.generation, loaded(where.code))
-            self.engine.discard(where, self.deployment.standing(number))
-            shutil.rmtree(where.folder, ignore_errors=True)
-        self.deployment.write(replace(record, versions={number: record.versions[number] for number in kept}))
+        tidy(self.settings, self.deployment, self.engine, self.record())
 
     def doomed(self) -> list[str]:
         """What `delete` removes."""
-        record = self.record()
-        places = [place(self.deployment, record, number) for number in record.versions]
-        owned = [line for where in places for line in self.engine.owned(where)]
-        return list(dict.fromkeys([*owned, str(self.deployment.path)]))
+        return doomed(self.settings, self.deployment, self.engine, self.record())
 
     def delete(self) -> None:
-        """Stop it and remove its versions, its state and its groups. Its output topics stay."""
-        record = self.record()
-        self.deployment.write(replace(record, wanted="stopped"))
-        for number in record.versions:
-            where = place(self.deployment, record, number)
-            self._cancel(record, number)
-            self.engine.discard(where, self.deployment.standing(number))
-            self.engine.forget(where)
-        shutil.rmtree(self.deployment.path)
+        """Stop it and remove its versions, its state, its groups and what it staged. Its output topics stay."""
+        record = replace(self.record(), wanted="stopped")
+        self.deployment.write(record)
+        remove(self.settings, self.deployment, self.engine, record)
 
 
 def ensure_all_topics(settings: Settings, app: App) -> None:

@@ -42,10 +42,13 @@ def savepoints_of(job: str, state: Path) -> Iterator[str]:
     yield from (path.as_uri() for path in savepoints(state).glob(f"savepoint-{job[:JOB_DIGITS]}-*"))
 
 
-def remove_older(state: Path, than: str, keep: Collection[str]) -> None:
-    """Remove savepoints, half-written ones too, that are older than one of them and not to be kept."""
-    newest = completed_at(than)
-    kept = {local(path) for path in keep}
+def remove_older(state: Path, keep: Collection[str]) -> None:
+    """Remove savepoints, half-written ones too, that are older than the newest to be kept, and not to be kept.
+
+    A newer one is somebody's who could not write it down yet.
+    """
+    newest = max(map(completed_at, keep), default=0.0)
+    kept = set(map(local, keep))
     for path in savepoints(state).glob("savepoint-*"):
         if path not in kept and (completed_at(path.as_uri()) or path.stat().st_mtime) < newest:
             shutil.rmtree(path, ignore_errors=True)
@@ -54,4 +57,5 @@ def remove_older(state: Path, than: str, keep: Collection[str]) -> None:
 def own(standing: Standing, keep: Collection[str]) -> Standing:
     """Without the states that others go on from: a version that failed names the one that it was to begin from."""
     jobs = tuple(job for job in standing.jobs if not any(job in path for path in keep))
-    return replace(standing, jobs=jobs, savepoint="" if standing.savepoint in keep else standing.savepoint)
+    kept = local(standing.savepoint) in set(map(local, keep))  # Flink and we write the same URL in two ways
+    return replace(standing, jobs=jobs, savepoint="" if kept else standing.savepoint)

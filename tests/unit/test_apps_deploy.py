@@ -28,7 +28,7 @@ from stream_apps.deploy.exchange import edits, row
 from stream_apps.deploy.folder import Busy, Deployment
 from stream_apps.deploy.health import HOPELESS_AFTER, judge, reason
 from stream_apps.deploy.lag import Lag, distances
-from stream_apps.deploy.loading import load_app
+from stream_apps.deploy.loading import load_app, loaded
 from stream_apps.deploy.reconcile import (
     LONGEST_PAUSE_S,
     MOST_ATTEMPTS,
@@ -241,8 +241,9 @@ def test_a_file_that_is_no_app_is_refused_with_the_reason(tmp_path: Path, code: 
     path.write_text(code)
     with pytest.raises(BadInput, match=problem):
         load_app(path)
-    with pytest.raises(BadInput, match="there is no file"):
-        load_app(tmp_path / "none.py")
+    for load in (load_app, loaded):
+        with pytest.raises(BadInput, match="there is no file"):
+            load(tmp_path / "none.py")
 
 
 class Inner(msgspec.Struct):
