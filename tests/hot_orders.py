@@ -1,4 +1,7 @@
-"""A live writer for the compactor to meet: hot orders changed at a fixed rate, and sink and compactor as processes."""
+"""A live writer for the compactor to meet: hot orders changed at a fixed rate, sink and compactor as processes.
+
+And what then must hold: the lake's current orders are what their topic says, and its history has each change once.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,29 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Thread
 
 import msgspec
+import polars as pl
 from confluent_kafka import Producer
+from pyiceberg.table import Table
 
 from compaction.report import Report
+from olist.batches import META_SCHEMA, OFFSET, PARTITION
 from olist.changes import codec
 from olist.lake.catalog import identifier, open_catalog
+from olist.lake.live_rows import live_rows
+from olist.lake.table import POSITIONS
 from olist.order_status import COURSE
+from olist.positions import Positions
 from olist.settings import Settings
 from olist.tables import ORDERS, Order
-from olist.topics.admin import ensure_topics
+from olist.topics.admin import admin_client, ensure_topics, topic_state
+from olist.topics.reading import read
 from sinks.check.compare import check
 from sinks.targets import factory
 from tests.written import envelope
@@ -29,7 +39,9 @@ from tests.written import envelope
 TICKS_PER_S = 20
 HOT = 2_000  # orders that change most; one change in ten is of any order
 DELETED = 0.01
-
+OLIST = ("-m", "olist")
+HISTORY = f"{ORDERS.table}_changes"
+PLACE = {name: META_SCHEMA[name] for name in (PARTITION, OFFSET)}  # a change's own, in topic and lake
 
 SECOND_US = 1_000_000
 FIRST_US = 1_475_000_000 * SECOND_US
@@ -64,7 +76,8 @@ class HotOrders:
         self.written = 0
 
     def __enter__(self) -> HotOrders:
-        ensure_topics(self.settings, [ORDERS])
+        # A topic that Kafka compacts would not tell any more what the history must hold.
+        ensure_topics(self.settings, [replace(ORDERS, topic_config={"cleanup.policy": "delete"})])
         self._producer = Producer(
             {"bootstrap.servers": self.settings.kafka_bootstrap, "partitioner": "murmur2_random", "linger.ms": 20}
         )
@@ -113,16 +126,19 @@ class Processes:
     settings: Settings
     folder: Path
     every: str = "3s"
+    programs: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by name, where it is another than `olist`
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     started: int = 0
 
     def sink(self) -> None:
         """Start the sink, with a commit a second."""
-        self._start("sink", "sink", "run", "iceberg", "--tables", ORDERS.table, "--interval", "1", "--instance", "one")
+        options = ("--tables", ORDERS.table, "--interval", "1", "--instance", "one")
+        self._start("sink", "sink", "run", "iceberg", *options)
 
     def compactor(self) -> None:
         """Start a compactor."""
-        self._start("compactor", "compact", "--tables", ORDERS.table, "--every", self.every, "-o", "json")
+        options = ("--tables", ORDERS.table, "--every", self.every, "-o", "json")
+        self._start("compactor", "compact", *options)
 
     def kill(self, name: str) -> None:
         """End a process as a machine that loses power would."""
@@ -150,19 +166,25 @@ class Processes:
 
     def _start(self, name: str, *arguments: str) -> None:
         self.started += 1
-        path = self.folder / f"{name}-{self.started:03}"
+        path, program = self.folder / f"{name}-{self.started:03}", self.programs.get(name, OLIST)
         with path.with_suffix(".out").open("wb") as out, path.with_suffix(".err").open("wb") as err:
             self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", "olist", *arguments], env=self.settings.environment(), stdout=out, stderr=err
+                [sys.executable, *program, *arguments], env=self.settings.environment(), stdout=out, stderr=err
             )
 
 
 @contextmanager
 def live(
-    settings: Settings, folder: Path, *, orders: int, rate: int, every: str = "3s"
+    settings: Settings,
+    folder: Path,
+    *,
+    orders: int,
+    rate: int,
+    every: str = "3s",
+    programs: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[tuple[HotOrders, Processes]]:
     """Hot orders being written, a sink and a compactor of them. The lake's orders are dropped before and after."""
-    processes = Processes(settings, folder, every)
+    processes = Processes(settings, folder, every, programs or {})
     drop(settings)
     try:
         with HotOrders(settings, orders, rate) as hot:
@@ -209,6 +231,48 @@ def sample(settings: Settings) -> Sample | None:
 
 
 def unequal(settings: Settings, wait_s: float) -> Sequence[object]:
-    """What `olist check` finds wrong with the lake's orders, once the sink has caught up."""
+    """What is wrong with the lake's orders once the sink has caught up: what `olist check` finds, then the history."""
     report = check(settings, contracts=[ORDERS], targets=["iceberg"], wait_s=wait_s, explain=5)
-    return [(f.target, f.state, f.differences, f.note) for f in report.findings if f.state != "equal"]
+    rows = [(f.target, f.state, f.differences, f.note) for f in report.findings if f.state != "equal"]
+    return [*rows, *unequal_history(settings)]
+
+
+def unequal_history(settings: Settings) -> list[str]:
+    """How the lake's history differs from the topic: up to its positions it must hold every change, and each once.
+
+    It is committed before the current rows, so it may be ahead of them and never behind.
+    """
+    with closing(open_catalog(settings)) as catalog:
+        current = _positions(catalog.load_table(identifier(ORDERS.table)))
+        history = catalog.load_table(identifier(HISTORY))
+        stands = _positions(history)
+        rows = [rows.select(*PLACE) for _file, rows in live_rows(history, list(PLACE))]
+    behind = {partition: end for partition, end in current.items() if stands.get(partition, 0) < end}
+    wrong = differing(_changes(settings, stands), pl.concat([pl.DataFrame(schema=PLACE), *rows]))
+    return [*wrong, *([f"it stands at {stands}, behind the current rows: {behind}"] if behind else [])]
+
+
+def differing(said: pl.DataFrame, held: pl.DataFrame) -> list[str]:
+    """How the places that a history holds differ from those that its topic says."""
+    found = {
+        "lost": said.join(held, on=list(PLACE), how="anti"),
+        "made up": held.join(said, on=list(PLACE), how="anti"),
+        "there twice": held.filter(held.is_duplicated()),
+    }
+    return [f"{HISTORY}: {rows.height} {what}: {rows.head(6).rows()}" for what, rows in found.items() if rows.height]
+
+
+def _positions(table: Table) -> Mapping[int, int]:
+    return Positions.decode(table.properties[POSITIONS]).next
+
+
+def _changes(settings: Settings, end: Mapping[int, int]) -> pl.DataFrame:
+    """Where the topic has a change, up to `end`: every record, since a tombstone is read as one more delete."""
+    topic = topic_state(admin_client(settings.kafka_bootstrap), ORDERS.topic(settings.topic_prefix))
+    assert not any(topic.first.values()), "the topic no longer has all that was written"
+    places = [
+        (record.partition(), record.offset())
+        for records in read(settings.kafka_bootstrap, topic.topic, topic.first, end)
+        for record in records
+    ]
+    return pl.DataFrame(places, schema=PLACE, orient="row")
