@@ -22,12 +22,13 @@ BETWEEN_READS_S = 0.2
 class PlannedReads:
     """Plans and reads until told to stop: all files of the tables' heads, again and again, then of the next heads.
 
-    `reads` counts them; `outlived` those plans whose snapshot had expired before the reader let go of it.
+    `reads` counts them; `outlived` those plans whose snapshot had expired before the reader let go of it. `ended` is
+    set once it reads no more, for whatever reason.
     """
 
     def __init__(self, catalog: SqlCatalog, names: Sequence[str], grace_s: float) -> None:
         self.catalog, self.names, self.grace_s = catalog, names, grace_s
-        self.stopping = Event()
+        self.stopping, self.ended = Event(), Event()
         self.reads = self.outlived = 0
 
     def run(self) -> None:
@@ -78,6 +79,7 @@ def planned_reads(settings: Settings, names: Sequence[str], grace_s: float) -> I
     with closing(open_catalog(settings)) as catalog, ThreadPoolExecutor(1, "planned-reads") as pool:
         reader = PlannedReads(catalog, names, grace_s)
         reading = pool.submit(reader.run)
+        reading.add_done_callback(lambda _reading: reader.ended.set())
         try:
             yield reader
         finally:
