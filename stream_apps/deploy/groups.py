@@ -9,8 +9,10 @@ from confluent_kafka import KafkaError, KafkaException
 from olist.errors import ServerTrouble
 from olist.settings import Settings
 from olist.topics.admin import TIMEOUT_S, admin_client
+from stream_apps.deploy.lag import SETTLING
 
 GONE = (KafkaError.GROUP_ID_NOT_FOUND,)
+PASSING = (KafkaError.NON_EMPTY_GROUP, *SETTLING)
 LEAVING_S = 75.0
 """A member that was killed, or has a name of its own, is counted until its session ends; one that was joining then, for
 as long as the others have to join: Faust's minute."""
@@ -32,7 +34,7 @@ def delete_group(settings: Settings, group: str) -> None:
             code = error.args[0].code()
             if code in GONE:
                 return
-            if code != KafkaError.NON_EMPTY_GROUP or time.monotonic() > deadline:
+            if code not in PASSING or time.monotonic() > deadline:
                 raise ServerTrouble("kafka", f"group {group} was not deleted: {error.args[0].str()}") from error
             time.sleep(PAUSE_S)
         else:

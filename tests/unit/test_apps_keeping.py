@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
+from olist.errors import ServerTrouble
 from olist.settings import Settings
-from stream_apps.deploy import metrics
+from stream_apps.deploy import groups, metrics
 from stream_apps.deploy.engine import Phase, Sight
 from stream_apps.deploy.folder import Deployment
 from stream_apps.deploy.reconcile import decide
@@ -59,3 +63,32 @@ def test_an_app_that_is_deleted_while_it_is_looked_at_is_passed_over(
     observer = metrics.Observer(settings)
     with nullcontext() if deleted else pytest.raises(FileNotFoundError):
         observer.observe()
+
+
+def deleting(monkeypatch: pytest.MonkeyPatch, *answers: int) -> Iterator[int]:
+    """A broker that refuses to delete a group with these codes, one after the other; gives those it has not used."""
+    left = iter(answers)
+
+    class Admin:
+        def delete_consumer_groups(self, names: list[str], **_: Any) -> dict[str, Future[None]]:
+            answer: Future[None] = Future()
+            answer.set_exception(KafkaException(KafkaError(next(left))))
+            return dict.fromkeys(names, answer)
+
+    monkeypatch.setattr(groups, "admin_client", lambda _bootstrap: Admin())
+    monkeypatch.setattr(groups, "PAUSE_S", 0.0)
+    return left
+
+
+def test_a_group_that_never_was_is_gone_also_on_a_broker_that_has_known_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    first_ever = (KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR)
+    left = deleting(monkeypatch, *first_ever, KafkaError.NON_EMPTY_GROUP, KafkaError.GROUP_ID_NOT_FOUND)
+    groups.delete_group(Settings(), "nobody")
+    assert list(left) == []
+
+
+def test_a_group_that_may_not_be_deleted_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = deleting(monkeypatch, KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.GROUP_ID_NOT_FOUND)
+    with pytest.raises(ServerTrouble, match="was not deleted"):
+        groups.delete_group(Settings(), "nobody")
+    assert len(list(left)) == 1
