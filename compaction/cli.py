@@ -49,7 +49,7 @@ def _amount(text: str, units: dict[str, float] | dict[str, int], examples: str) 
 
 @click.group("compact", invoke_without_command=True)
 @click.option("--every", "every_s", callback=_seconds, help="Go on until stopped, this often (60s); without it: once.")
-@click.option("--memory", callback=_bytes, default="512MB", show_default=True, help="Most memory of the process.")
+@click.option("--memory", callback=_bytes, default="512MB", show_default=True, help="What to hold the process to.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done and do nothing: as `olist compact plan`.")
 @tables_option
 @output_option
@@ -58,6 +58,8 @@ def command(
     context: click.Context, every_s: float | None, memory: int, dry_run: bool, tables: str, output: str
 ) -> None:
     """Rewrite small files and deleted rows, expire snapshots. Safe beside live sinks, and beside itself.
+
+    A scan is timed for tables up to 64 MB, and once a minute; elsewhere it is shown as "-".
 
     \b
     olist compact --every 60s              until stopped (SIGTERM finishes the group in hand)

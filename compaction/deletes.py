@@ -13,7 +13,7 @@ from olist.lake.contents import Contents
 
 
 def merge_deletes(table: Table, groups: Iterable[DeleteGroup], start: Contents, reader: Reader) -> Change:
-    """Write the groups' deletes of live data files once more. Memory: some 20 bytes per deleted row of the groups."""
+    """Write the groups' deletes of live data files once more. Memory: `Budget.delete_rows` says how many fit."""
     paths = [file.path for group in groups for file in group.files]
     rows = reader.delete_files.rows(paths, start.data)
     added = write_deletes(table, rows, places(start.data[path].data_file for path in rows))

@@ -17,7 +17,7 @@ from compaction.expire import Expiry, expired, only_used_by
 from compaction.facts import Place, Reader
 from compaction.graveyard import bury, clear, graves
 from compaction.landing import Change, Landing, Lost
-from compaction.plan import DeleteGroup, Group, plan, plan_deletes
+from compaction.plan import DeleteGroup, Group, plan, plan_deletes, together
 from compaction.report import Look, Report, look
 from compaction.rewrite import Budget, Task, rewrite
 from compaction.storage import delete
@@ -35,6 +35,7 @@ log = structlog.get_logger()
 
 COMMIT_BYTES = 64 << 20  # small groups share a commit, so that writers meet fewer
 SCAN_EVERY_MS = 60_000  # a scan is timed by reading the table, so not with every run
+MOST_MERGES = 10  # commits of merged delete files in one run; the rest waits for the next
 GROUP_PER_MEMORY = 4  # bytes of a group, compressed, per byte of memory: bounds the runs of a sort
 
 
@@ -76,6 +77,11 @@ class Job:
                 return self.means.catalog.load_table(identifier(self.name))
             except NoSuchTableError:
                 return None
+
+    def release(self) -> None:
+        """Let go of deleted rows that were kept for commits that are tried again: other tables want the memory."""
+        if self._reader is not None:
+            self._reader[1].delete_files.release()
 
     def plan(self, table: Table, contents: Contents) -> Plan:
         """What is worth doing to the table."""
@@ -175,12 +181,17 @@ class Job:
             pulse()
 
     def _merge_deletes(self, counted: Counted) -> None:
-        table = self.means.catalog.load_table(identifier(self.name))
-        start = self.reader(table).contents(table)
-        groups = self.plan(table, start).deletes
-        if groups and not self.means.stopping():
-            begun_ms = self.means.now_ms()
-            self._land(table, merge_deletes(table, groups, start, self.reader(table)), start, begun_ms, counted)
+        """As many groups at a time as memory holds, planned anew after each: a commit clears delete files of all."""
+        for _round in range(MOST_MERGES):
+            table = self.means.catalog.load_table(identifier(self.name))
+            start = self.reader(table).contents(table)
+            groups = self.plan(table, start).deletes
+            if not groups or self.means.stopping():
+                return
+            some, begun_ms = together(groups, self.means.budget.delete_rows), self.means.now_ms()
+            self._land(table, merge_deletes(table, some, start, self.reader(table)), start, begun_ms, counted)
+            if len(some) == len(groups):
+                return
 
     def _land(self, table: Table, change: Change, start: Contents, begun_ms: int, counted: Counted) -> None:
         landing = Landing(self.means.catalog, identifier(self.name), self.reader(table), self.means.now_ms)
@@ -227,7 +238,11 @@ class Job:
     def _limits(self, table: Table) -> Thresholds:
         limits = thresholds(table.properties)
         most = self.means.budget.memory * GROUP_PER_MEMORY
-        return replace(limits, max_file_group_size=min(limits.max_file_group_size, most))
+        return replace(
+            limits,
+            max_file_group_size=min(limits.max_file_group_size, most),
+            max_delete_rows=self.means.budget.delete_rows,
+        )
 
     def _scan_s(self, table: Table, contents: Contents) -> float | None:
         size = sum(entry.data_file.file_size_in_bytes for entry in contents.data.values())

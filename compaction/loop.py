@@ -70,6 +70,8 @@ def run_once(jobs: Sequence[Job], lease: Lease, busy: Callable[[Busy], object] =
         except ServerTrouble as trouble:
             log.warning("not compacted", table=job.name, server=trouble.server, reason=trouble.reason)
             troubles.append(trouble)
+        finally:
+            job.release()
     if stopped or troubles:
         raise [*stopped, *troubles][0]
 

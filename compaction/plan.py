@@ -8,8 +8,9 @@ them with each run.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol, TypeVar
 
 from compaction.thresholds import Thresholds
@@ -69,6 +70,11 @@ class DeleteGroup:
     partition: Hashable
     files: tuple[DeleteFacts, ...]
 
+    @property
+    def rows(self) -> int:
+        """Deleted rows to read and write; none of a file that nothing refers to."""
+        return sum(file.rows for file in self.files if file.live)
+
 
 class _Sized(Protocol):
     @property
@@ -87,22 +93,31 @@ def plan(files: Iterable[DataFacts], limits: Thresholds) -> list[Group]:
         Group(partition, tuple(bin_))
         for partition, there in _by_partition(files).items()
         for chosen in _worthwhile(there, limits)
-        for bin_ in _bins(chosen, limits.max_file_group_size)
+        for bin_ in _bins(chosen, limits.max_file_group_size, lambda file: file.size)
     ]
     groups.sort(key=lambda group: (-group.profit, str(group.partition), group.files[0].path))
     return list(_affordable(groups, limits.max_run))
 
 
 def plan_deletes(files: Iterable[DeleteFacts], limits: Thresholds) -> list[DeleteGroup]:
-    """Groups of delete files: those that nothing refers to, and enough small ones of one partition."""
+    """Groups of delete files: those that nothing refers to, and enough small ones of one partition.
+
+    A group deletes at most ``limits.max_delete_rows`` rows, those of files that nothing refers to not counted.
+    """
     groups = []
     for partition, there in _by_partition(files).items():
-        dangling = [file for file in there if not file.live]
-        tiers = _tiers([file for file in there if file.live], limits)
-        mergeable = [file for tier in tiers if len(tier) >= limits.min_delete_files for file in tier]
-        if dangling or mergeable:
-            groups.append(DeleteGroup(partition, tuple(dangling + mergeable)))
+        if dangling := [file for file in there if not file.live]:
+            groups.append(DeleteGroup(partition, tuple(dangling)))
+        for tier in _tiers([file for file in there if file.live], limits):
+            bins = _bins(tier, limits.max_delete_rows, lambda file: file.rows)
+            groups += [DeleteGroup(partition, tuple(bin_)) for bin_ in bins if len(bin_) >= limits.min_delete_files]
     return groups
+
+
+def together(groups: Sequence[DeleteGroup], most_rows: int) -> list[DeleteGroup]:
+    """The first groups, one at least, that delete at most so many rows together."""
+    rows = list(accumulate(group.rows for group in groups))
+    return list(groups[: max(1, sum(total <= most_rows for total in rows))])
 
 
 def _by_partition(files: Iterable[S]) -> Mapping[Hashable, list[S]]:
@@ -139,16 +154,16 @@ def _tiers(files: Sequence[S], limits: Thresholds) -> Iterator[list[S]]:
         yield tier
 
 
-def _bins(files: Sequence[DataFacts], most: int) -> Iterator[list[DataFacts]]:
-    """Files in order, cut so that each bin is at most `most` bytes (but one file at least)."""
-    bin_: list[DataFacts] = []
-    size = 0
+def _bins(files: Sequence[S], most: int, weight: Callable[[S], int]) -> Iterator[list[S]]:
+    """Files in order, cut so that each bin weighs at most `most` (but one file at least)."""
+    bin_: list[S] = []
+    total = 0
     for file in files:
-        if bin_ and size + file.size > most:
+        if bin_ and total + weight(file) > most:
             yield bin_
-            bin_, size = [], 0
+            bin_, total = [], 0
         bin_.append(file)
-        size += file.size
+        total += weight(file)
     if bin_:
         yield bin_
 

@@ -41,6 +41,8 @@ ROW_GROUP_ROWS = 1 << 17
 ROW_GROUP_BYTES = 16 << 20  # decoded
 PROCESS_BYTES = 120 << 20  # measured: with less, long runs set the peak; with more, the merge of many short ones
 
+DELETE_BYTES = 400  # of a deleted row that is merged: Arrow writes out its file's path beside it, and sorts copies
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -52,7 +54,16 @@ class Budget:
     @property
     def run_bytes(self) -> int:
         """Rows that a sort holds at once: it needs them several times, beside the process and a row group or two."""
-        return max(self.memory - PROCESS_BYTES, PROCESS_BYTES // 4) // 12
+        return self._free_bytes // 12
+
+    @property
+    def delete_rows(self) -> int:
+        """Deleted rows that are merged at once."""
+        return self._free_bytes // DELETE_BYTES
+
+    @property
+    def _free_bytes(self) -> int:
+        return max(self.memory - PROCESS_BYTES, PROCESS_BYTES // 4)
 
 
 @dataclass

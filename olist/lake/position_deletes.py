@@ -72,6 +72,10 @@ class DeleteFiles:
         self._kept = {path: rows for path, rows in self._kept.items() if path in paths}
         self._kept_rows = sum(self._counts[path].total() for path in self._kept)
 
+    def release(self) -> None:
+        """Forget which rows are deleted; how many is remembered."""
+        self._kept, self._kept_rows = {}, 0
+
     def _rows(self, path: str) -> dict[str, I64]:
         return self._kept[path] if path in self._kept else self._read(path)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import polars as pl
 import pytest
 
+from compaction.rewrite import Budget
 from olist.batches import COMMITTED_AT, META, OFFSET, PARTITION
 from olist.contracts import Int, Long, Micros, Money, Portuguese, Row, Str
 from olist.errors import Fenced, ServerTrouble
@@ -86,6 +87,21 @@ def test_delete_files_are_merged_where_their_data_file_is_not_worth_rewriting(la
     assert report.before.data_files == report.after.data_files
     assert lake.held() == lake.model
     lake.write(writer, [(key, 1) for key in range(0, 60, 3)])
+    assert lake.held() == lake.model
+
+
+def test_delete_files_that_do_not_fit_in_memory_together_are_merged_one_group_after_the_other(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = lake.writer()
+    lake.write(writer, [(key, 0) for key in range(600)])  # three months, a file each
+    lake.properties(min_input_files="100")
+    for key in range(0, 24, 3):
+        lake.write(writer, [(key + month, None) for month in range(3)])
+    monkeypatch.setattr(Budget, "delete_rows", 10)
+    report = lake.compact()
+    assert (report.before.delete_files, report.after.delete_files) == (24, 3)
+    assert (report.commits, report.lost) == (3, 0)
     assert lake.held() == lake.model
 
 

@@ -81,6 +81,16 @@ def test_a_table_that_is_not_due_is_left_alone(tmp_path: Path) -> None:
     assert names(run_once([lake.job()], lease_of(lake, "one"))) == []
 
 
+def test_a_table_that_was_looked_at_leaves_its_memory_to_the_next(lake: Lake) -> None:
+    lake.properties(min_input_files="100", min_delete_files="100", delete_ratio_threshold="2")
+    job = lake.job()
+    deletes = job.reader(table(lake)).delete_files
+    assert not job.is_due(table(lake))
+    assert deletes._kept_rows > 0
+    assert names(run_once([job], lease_of(lake, "one"))) == []
+    assert deletes._kept_rows == 0
+
+
 def test_the_table_of_a_killed_compactor_is_compacted_within_half_a_minute(lake: Lake) -> None:
     clock, busy = Clock(), list[Busy]()
     assert lease_of(lake, "killed").take(table(lake), clock())

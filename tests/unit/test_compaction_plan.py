@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compaction.plan import DataFacts, DeleteFacts, plan, plan_deletes
+from compaction.plan import DataFacts, DeleteFacts, plan, plan_deletes, together
 from compaction.thresholds import MB, Keeping, Thresholds, keeping, thresholds
 
 LIMITS = Thresholds(tier_floor=0)
@@ -71,6 +73,19 @@ def test_delete_files_that_refer_to_nothing_live_are_dropped_alone() -> None:
 def test_five_delete_files_of_a_partition_become_one() -> None:
     assert plan_deletes(deletes(*[(9, 9)] * 4), LIMITS) == []
     assert [len(g.files) for g in plan_deletes(deletes(*[(9, 9)] * 5), LIMITS)] == [5]
+
+
+def test_delete_files_are_merged_up_to_the_rows_that_memory_holds() -> None:
+    limits = replace(LIMITS, max_delete_rows=50)
+    assert [len(g.files) for g in plan_deletes(deletes(*[(9, 9)] * 12), limits)] == [5, 5]
+    assert plan_deletes(deletes(*[(30, 30)] * 12), limits) == []
+
+
+def test_groups_of_delete_files_are_merged_together_while_their_rows_fit() -> None:
+    groups = plan_deletes(deletes((1000, 0), *[(9, 9)] * 15), replace(LIMITS, max_delete_rows=50))
+    assert [group.rows for group in groups] == [0, 45, 45, 45]
+    assert together(groups, 100) == groups[:3]
+    assert together(groups[1:], 10) == groups[1:2]
 
 
 facts = st.builds(
