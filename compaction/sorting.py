@@ -2,11 +2,14 @@
 
 A run is as many rows as `run_bytes` hold; when all rows fit one run nothing is spilled. The merge keeps one batch per
 run that has begun, and of each run that has not begun its first row alone, so runs that do not overlap cost nothing.
+More runs than `FAN_IN` are merged in several passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ import pyarrow as pa
 I32 = npt.NDArray[np.int32]
 
 BATCH_ROWS = 4096
+FAN_IN = 24  # runs merged at once: each holds a batch or two, beside those that wait to be written
 _RUN = "_run"
 
 
@@ -33,22 +37,30 @@ def sorted_frames(
     """
     held: list[pl.DataFrame] = []
     runs: list[Path] = []
-    size = 0
+    size, numbers = 0, count()
     for frame in frames:
         held.append(frame)
         size += int(frame.estimated_size())
         if size >= run_bytes:
-            runs.append(_spill(_sorted(held, by), spill / f"{len(runs)}.arrow"))
+            runs.append(_spill([_sorted(held, by)], spill / f"{next(numbers)}.arrow"))
             size = 0
     if not runs:
         if held:
             yield _sorted(held, by)
         return
     if held:
-        runs.append(_spill(_sorted(held, by), spill / f"{len(runs)}.arrow"))
-    yield from _merged([_batches(run) for run in runs], by)
-    for run in runs:
-        run.unlink()
+        runs.append(_spill([_sorted(held, by)], spill / f"{next(numbers)}.arrow"))
+    while len(runs) > FAN_IN:
+        some = _taken(runs, min(FAN_IN, len(runs) - FAN_IN + 1))
+        runs.append(_spill(_merged(some, by), spill / f"{next(numbers)}.arrow"))
+    yield from _merged(_taken(runs, FAN_IN), by)
+
+
+def _taken(runs: list[Path], most: int) -> list[Iterator[pl.DataFrame]]:
+    """Take the first runs from the list, to be read; each leaves the disk with its last row."""
+    some = runs[:most]
+    del runs[:most]
+    return [_batches(run) for run in some]
 
 
 def _sorted(held: list[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
@@ -58,13 +70,17 @@ def _sorted(held: list[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
     return made
 
 
-def _spill(frame: pl.DataFrame, path: Path) -> Path:
+def _spill(frames: Iterable[pl.DataFrame], path: Path) -> Path:
     """Write a run in the batches that the merge will load, so that it holds one of them and not the run."""
-    # Not as views: a slice of those is written with the strings of all rows.
-    rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.OSFile(str(path), mode="wb") as file, pa.ipc.new_stream(file, rows.schema, options=options) as stream:
-        stream.write_table(rows, max_chunksize=BATCH_ROWS)
+    with pa.OSFile(str(path), mode="wb") as file, ExitStack() as stack:
+        stream = None
+        for frame in frames:
+            # Not as views: a slice of those is written with the strings of all rows.
+            rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+            if stream is None:
+                stream = stack.enter_context(pa.ipc.new_stream(file, rows.schema, options=options))
+            stream.write_table(rows, max_chunksize=BATCH_ROWS)
     pa.default_memory_pool().release_unused()
     return path
 
@@ -80,6 +96,7 @@ def _batches(run: Path) -> Iterator[pl.DataFrame]:
                 frame, first = frame[1:], False
             for start in range(0, frame.height, BATCH_ROWS):
                 yield frame[start : start + BATCH_ROWS]
+    run.unlink()
 
 
 def _merged(runs: Sequence[Iterator[pl.DataFrame]], by: Sequence[str]) -> Iterator[pl.DataFrame]:

@@ -81,6 +81,7 @@ def test_a_sort_that_spills_equals_one_in_memory(frames: list[list[int | None]],
         at += len(frame)
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         patch.setattr("compaction.sorting.BATCH_ROWS", 7)
+        patch.setattr("compaction.sorting.FAN_IN", 3)
         spill = Path(folder)
         found = [row for frame in sorted_frames(parts, ["a", "n"], run_bytes, spill) for row in frame.iter_rows()]
         assert list(spill.iterdir()) == []
