@@ -169,7 +169,7 @@ class Job:
 
     def _rewrite(self, table: Table, counted: Counted, pulse: Callable[[], object]) -> None:
         start = self.reader(table).contents(table)
-        for batch in _batches(self.plan(table, start).groups):
+        for batch in _batches(self.plan(table, start).groups, self.means.budget.group_rows):
             if self.means.stopping():
                 return
             tasks = [self._task(table, group, start) for group in batch]
@@ -242,6 +242,7 @@ class Job:
             limits,
             max_file_group_size=min(limits.max_file_group_size, most),
             max_delete_rows=self.means.budget.delete_rows,
+            max_group_rows=self.means.budget.group_rows,
         )
 
     def _scan_s(self, table: Table, contents: Contents) -> float | None:
@@ -267,11 +268,13 @@ class Counted:
     deleted_files: int = 0
 
 
-def _batches(groups: Sequence[Group]) -> Iterator[list[Group]]:
+def _batches(groups: Sequence[Group], most_rows: int) -> Iterator[list[Group]]:
     """Groups that share a commit."""
     batch: list[Group] = []
     for group in groups:
-        if batch and sum(there.size for there in batch) + group.size > COMMIT_BYTES:
+        with_it = [*batch, group]
+        full = sum(one.size for one in with_it) > COMMIT_BYTES or sum(one.rows for one in with_it) > most_rows
+        if batch and full:
             yield batch
             batch = []
         batch.append(group)

@@ -93,7 +93,8 @@ def plan(files: Iterable[DataFacts], limits: Thresholds) -> list[Group]:
         Group(partition, tuple(bin_))
         for partition, there in _by_partition(files).items()
         for chosen in _worthwhile(there, limits)
-        for bin_ in _bins(chosen, limits.max_file_group_size, lambda file: file.size)
+        for bin_ in _bins(chosen, limits.max_file_group_size, lambda file: max(file.size, file.rows * limits.row_size))
+        if len(bin_) > 1 or _is_worth_it(bin_[0], limits)
     ]
     groups.sort(key=lambda group: (-group.profit, str(group.partition), group.files[0].path))
     return list(_affordable(groups, limits.max_run))

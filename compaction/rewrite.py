@@ -41,6 +41,7 @@ ROW_GROUP_ROWS = 1 << 17
 ROW_GROUP_BYTES = 16 << 20  # decoded
 PROCESS_BYTES = 120 << 20  # measured: with less, long runs set the peak; with more, the merge of many short ones
 
+MOVE_BYTES = 24  # of a row of a group: where it went to, in memory and while it is written
 DELETE_BYTES = 400  # of a deleted row that is merged: Arrow writes out its file's path beside it, and sorts copies
 
 
@@ -60,6 +61,11 @@ class Budget:
     def delete_rows(self) -> int:
         """Deleted rows that are merged at once."""
         return self._free_bytes // DELETE_BYTES
+
+    @property
+    def group_rows(self) -> int:
+        """Rows that are rewritten together: a quarter of the memory is for where each went to."""
+        return self._free_bytes // 4 // MOVE_BYTES
 
     @property
     def _free_bytes(self) -> int:

@@ -20,8 +20,8 @@ class Thresholds:
     The last four are not Iceberg's. `min_delete_files` asks for fewer, larger delete files per lake partition. A file
     joins a group only while it is at most `tier_ratio` times as large as all smaller ones together (or below
     `tier_floor`), so that a byte is rewritten a few times on its way to the target size and not once per run.
-    `max_run` bounds one run of one table. `max_delete_rows` bounds the deletes that are merged at once; it is no
-    property but follows the memory.
+    `max_run` bounds one run of one table. Two are no properties but follow the memory: `max_delete_rows` bounds the
+    deletes that are merged at once, `max_group_rows` the rows of a group, whose ways to the new files are held.
     """
 
     target_file_size: int = 512 * MB
@@ -36,6 +36,12 @@ class Thresholds:
     tier_floor: int = 8 * MB
     max_run: int = 100 * 1024 * MB
     max_delete_rows: int = (1 << 31) - 1
+    max_group_rows: int = (1 << 31) - 1
+
+    @property
+    def row_size(self) -> int:
+        """The least that a row of a group counts for, in bytes."""
+        return self.max_file_group_size // self.max_group_rows
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,17 @@ def test_files_of_the_target_size_are_left_alone() -> None:
     assert planned(files(*[400 * MB] * 20)) == []
 
 
+def test_a_group_has_no_more_rows_than_memory_can_follow() -> None:
+    limits = replace(LIMITS, max_group_rows=250)
+    assert planned(files(*[MB] * 6), limits) == [["p/0", "p/1"], ["p/2", "p/3"], ["p/4", "p/5"]]
+
+
+def test_a_file_that_can_join_no_other_is_not_rewritten_for_nothing() -> None:
+    limits = replace(LIMITS, max_group_rows=150)
+    assert planned(files(*[MB] * 6), limits) == []
+    assert planned(files(*[MB] * 6, deleted=30), limits) == [[f"p/{n}"] for n in range(6)]
+
+
 def test_small_files_that_fill_a_target_file_are_taken_however_few() -> None:
     assert planned(files(300 * MB, 300 * MB)) == [["p/0", "p/1"]]
 
