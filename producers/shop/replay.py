@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -26,8 +26,8 @@ from producers.sequence import SEQ, VERSION, sequence
 from producers.shop.documents import Documents, documents
 from producers.shop.migrate import migrate
 from producers.shop.statements import delete_all, insert, update
-from producers.shop.transactions import Transaction, slices, transactions
-from producers.shop.writer import Writer
+from producers.shop.transactions import Transaction, first_transactions, slices, transactions
+from producers.shop.writer import Done, Writer
 
 CHUNK = 10_000  # changes made ready, and in flight, at a time
 STALL_S = 120.0
@@ -68,17 +68,13 @@ def make_plan(dataset: Dataset, settings: Settings, limit: int | None) -> Plan:
     """
     migrate(settings)
     with connect(settings) as connection:
-        writer = Writer(connection)
-        done = writer.done()
-        if done is None:
-            writer.begin(name_of(dataset))
-        elif done.fingerprint != name_of(dataset):
-            raise Stopped(
-                f"the shop holds another data set: {done.fingerprint}, this one is {name_of(dataset)}", hint=WAY_OUT
-            )
-    seq = 0 if done is None else done.seq
-    to_do = sequence(dataset.frames).filter(pl.col(SEQ) > seq)
-    return Plan(dataset, to_do if limit is None else to_do.head(limit), seq)
+        done = Writer(connection).begin(name_of(dataset))
+    if done.fingerprint != name_of(dataset):
+        raise Stopped(
+            f"the shop holds another data set: {done.fingerprint}, this one is {name_of(dataset)}", hint=WAY_OUT
+        )
+    to_do = sequence(dataset.frames).filter(pl.col(SEQ) > done.seq)
+    return Plan(dataset, to_do if limit is None else first_transactions(to_do, limit), done.seq)
 
 
 @dataclass
@@ -92,14 +88,14 @@ class Run:
     clock: Callable[[], float] = time.monotonic
     reviews: Documents | None = None  # where reviews go instead of their table
     sent: int = 0
-    _last_good: float = field(default_factory=time.monotonic)
+    _trouble_since: float | None = None
 
     def go(self) -> None:
         """Write until all is written or `progress.stopped_by` is set.
 
         Raises:
-            ServerTrouble: PostgreSQL was away for `STALL_S`.
-            Stopped: it refused a change.
+            ServerTrouble: PostgreSQL took nothing for `STALL_S`, though something was due.
+            Stopped: it refused a change, or came back with less than it held when the plan was made.
         """
         started = self.clock()
         while self.sent < self.plan.changes.height and self.progress.stopped_by is None:
@@ -111,8 +107,7 @@ class Run:
 
     def _go_on(self, writer: Writer, started: float) -> None:
         """From where the shop stands, until the end, a stop or a broken connection."""
-        done = writer.done()
-        seq = done.seq if done else 0
+        seq = self._held(writer.done())
         rest = self.plan.changes.filter(pl.col(SEQ) > seq)
         self.sent = self.plan.changes.height - rest.height
         for chunk in slices(rest, CHUNK):
@@ -122,16 +117,29 @@ class Run:
             if self.progress.stopped_by is not None:
                 return
 
+    def _held(self, done: Done | None) -> int:
+        """The number of the last change in the shop, unless the plan lacks some that come after it."""
+        name = name_of(self.plan.dataset)
+        if done is not None and done.fingerprint == name and done.seq >= self.plan.done:
+            return done.seq
+        found = "no progress" if done is None else f"change {done.seq} of {done.fingerprint or 'no data set'}"
+        raise Stopped(
+            f"the shop went back: it held change {self.plan.done} of {name} when this run began, now {found}",
+            hint="the same command again goes on from what the shop holds, unless another replay is under way",
+        )
+
     def _write(self, writer: Writer, due: list[Transaction]) -> None:
         """Documents first: the progress in the shop must never be ahead of them."""
+        name = name_of(self.plan.dataset)
         if self.reviews is None:
-            return writer.write(due)
+            return writer.write(name, due)
         seq = pl.col(SEQ)
         changes = self.plan.changes.filter(seq > due[0].before, seq <= due[-1].after)
         if found := documents(self.plan.dataset.frames, changes, ORDER_REVIEWS):
             self.reviews.write(found)
         elsewhere = {insert(ORDER_REVIEWS), update(ORDER_REVIEWS)}
-        return writer.write(replace(t, statements=[s for s in t.statements if s[0] not in elsewhere]) for t in due)
+        kept = (replace(t, statements=[s for s in t.statements if s[0] not in elsewhere]) for t in due)
+        return writer.write(name, kept)
 
     def _write_as_due(self, writer: Writer, ready: list[Transaction], started: float) -> None:
         event_us = self.plan.changes[EVENT_US].to_numpy()
@@ -145,16 +153,19 @@ class Run:
                 self._report(int(ends[due - 1]), int(event_us[ends[due - 1] - 1]))
                 at = due
             else:
+                self._trouble_since, self.progress.trouble = None, ""  # all that was due is written
                 in_s = self.pace.due_at_s(event_us, int(ends[at]) - 1) - elapsed
                 time.sleep(min(LONGEST_WAIT_S, max(0.0, in_s)))
 
     def _report(self, sent: int, event_us: int) -> None:
         self.sent = self.progress.acknowledged = sent
         self.progress.event_us, self.progress.trouble = event_us, ""
-        self._last_good = self.clock()
+        self._trouble_since = None
 
     def _wait_or_give_up(self, error: psycopg.OperationalError | ServerTrouble) -> None:
-        if self.clock() - self._last_good > STALL_S:
+        now = self.clock()
+        self._trouble_since = now if self._trouble_since is None else self._trouble_since
+        if now - self._trouble_since > STALL_S:
             raise ServerTrouble(
                 "shop", f"nothing was written for {STALL_S:g} s: {error}", hint="`olist status`; then the same command"
             ) from error

@@ -6,8 +6,25 @@ from psycopg import sql
 
 from olist.contracts import Contract
 
+# The progress is one row, for ever: what a replay waits for, and what it finds changed by another one.
+BEGIN = """
+    insert into replay_progress as held (fingerprint, seq) values (%s, 0)
+    on conflict (id) do update
+        set fingerprint = case when held.fingerprint = '' then excluded.fingerprint else held.fingerprint end
+    returning fingerprint, seq
+"""
 # Compare-and-set: a transaction that follows on a refused one, or on another process's, would set null and is refused.
-ADVANCE = "update replay_progress set seq = case when seq = %s then %s::bigint end"
+# An update of no row would be no error: it is made one, a division by zero.
+ADVANCE = """
+    with moved as (
+        update replay_progress set seq = case when seq = %s and fingerprint = %s then %s::bigint end returning seq
+    )
+    select 1 / count(*) from moved
+"""
+FORGET = """
+    insert into replay_progress (fingerprint, seq) values ('', 0)
+    on conflict (id) do update set fingerprint = excluded.fingerprint, seq = excluded.seq
+"""
 
 
 def insert(contract: Contract) -> str:

@@ -42,10 +42,21 @@ def slices(changes: pl.DataFrame, most: int) -> Iterator[pl.DataFrame]:
         yield changes[start:end]
 
 
+def first_transactions(changes: pl.DataFrame, most: int) -> pl.DataFrame:
+    """The first changes, at most so many unless the first transaction alone is longer, that cut none in two."""
+    return next(slices(changes, most), changes) if most else changes.clear()
+
+
 def transactions(frames: Mapping[str, pl.DataFrame], changes: pl.DataFrame, before: int) -> list[Transaction]:
-    """Consecutive changes, grouped by `TX`; `before` is the number of the last change that is done."""
+    """Consecutive changes, grouped by `TX`; `before` is the number of the last change that is done.
+
+    Raises:
+        ValueError: the first of the changes is not the one after it; those between would never be written.
+    """
     made: list[Transaction] = []
     parts = sorted((row for contract in TABLES.values() for row in _rows(contract, frames, changes)), key=_number)
+    if parts and _number(parts[0]) != before + 1:
+        raise ValueError(f"change {_number(parts[0])} does not follow on change {before}")
     number = None
     for seq, tx, statement, values in parts:
         if tx != number:

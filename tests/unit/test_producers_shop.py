@@ -13,7 +13,7 @@ from olist.tables import ORDER_ITEMS, ORDER_REVIEWS, ORDERS, TABLES
 from producers.sequence import SEQ, TX, sequence
 from producers.shop.documents import Collection, documents
 from producers.shop.statements import insert, update, update_order
-from producers.shop.transactions import slices, transactions
+from producers.shop.transactions import first_transactions, slices, transactions
 from tests.unit.producers_dataset import files, small_shop, write_folder
 
 
@@ -64,6 +64,17 @@ def test_slices_cut_no_transaction_and_lose_no_change(dataset: Dataset) -> None:
         assert pl.concat(parts).equals(changes)
         numbers = [set(part[TX]) for part in parts]
         assert sum(map(len, numbers)) == changes[TX].n_unique()
+
+
+def test_the_first_changes_end_with_a_transaction_and_are_never_none(dataset: Dataset) -> None:
+    changes = sequence(dataset.frames)
+    ends = {0, *(one.after for one in transactions(dataset.frames, changes, 0))}
+    first = min(ends - {0})
+    for most in range(1, changes.height + 2):
+        found = first_transactions(changes, most).height
+        assert found == max(end for end in ends if end <= max(most, first))
+    assert first_transactions(changes, 0).height == 0
+    assert first_transactions(changes.clear(), 5).height == 0
 
 
 def test_values_are_text_that_postgres_reads_to_the_microsecond(dataset: Dataset) -> None:
