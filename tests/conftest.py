@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from olist.settings import Settings
 from olist.stack.local import Stack
@@ -32,6 +33,7 @@ def settings_on_free_ports(home: Path) -> Settings:
         s3_port=first + 3,
         connect=None,
         connect_port=first + 11,
+        mongodb=SecretStr("mongodb://127.0.0.1:9/"),  # never there; the worker has its connector for the asking
         flink=None,
         flink_port=first + 12,
         flink_inner_port=first + 13,

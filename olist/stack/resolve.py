@@ -43,11 +43,15 @@ JARS = {
         "org.apache.hadoop:hadoop-client-runtime:3.5.0:jar",
         "org.xerial:sqlite-jdbc:3.50.3.0:jar",
     ),
+    # Nor this one: what tests have the reviews written to, since no package brings a mongod.
+    "mongo-java-server": ("de.bwaldvogel:mongo-java-server:1.47.0:jar",),
 }
 """Section -> programs made of jars: these and all that they depend on at run time."""
 
 ARCHIVES = {
     "debezium": ("io.debezium:debezium-connector-postgres:3.7.0.Final:plugin:tar.gz",),
+    # Only for a shop with its reviews in MongoDB. The last that is published: there is no 3.7 of it.
+    "debezium-mongodb": ("io.debezium:debezium-connector-mongodb:3.6.1.Final:plugin:tar.gz",),
     "opensearch": (
         "org.opensearch.distribution.integ-test-zip:opensearch:3.8.0:zip",
         # Locale data for a small Java: without Thai's word boundaries OpenSearch refuses to create any index.

@@ -45,7 +45,7 @@ class Server(ABC):
     """One server: its files, its command, its readiness."""
 
     name: ClassVar[str]
-    sections: ClassVar[tuple[str, ...]] = ()
+    sections: tuple[str, ...] = ()
     """Sections of the lock that it needs from the cache."""
     on_request: ClassVar[bool] = False
     """Does it start only when it is named?"""

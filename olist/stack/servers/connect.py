@@ -15,12 +15,12 @@ import requests
 
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from olist.stack.artefacts import locked
+from olist.stack.artefacts import Artefact, locked
 from olist.stack.install import disk_space
 from olist.stack.java import classpath, java_program
 from olist.stack.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
 
-UNPACKED_BYTES = 20_000_000
+UNPACKED_BYTES = 30_000_000  # of the larger connector
 
 PROPERTIES = """\
 bootstrap.servers={bootstrap}
@@ -80,11 +80,15 @@ SHOP_PASSWORD, MONGODB = "OLIST_SHOP_PASSWORD", "OLIST_MONGODB"
 
 
 class Connect(Server):
-    """Kafka Connect 4.3 with Debezium's PostgreSQL connector."""
+    """Kafka Connect 4.3 with Debezium's PostgreSQL connector, and that of MongoDB where `OLIST_MONGODB` names one."""
 
     name = "connect"
-    sections = ("connect", "debezium")
     on_request = True
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._connectors = ("debezium", *(["debezium-mongodb"] if settings.mongodb else []))
+        self.sections = ("connect", *self._connectors)
 
     @property
     def external(self) -> bool:
@@ -101,16 +105,20 @@ class Connect(Server):
         return [Port(self.settings.connect_port, "OLIST_CONNECT_PORT")]
 
     @property
-    def plugins(self) -> Path:
-        """The unpacked connector's parent in the cache, named by what is in it."""
-        (artefact,) = locked("debezium")
+    def plugins(self) -> list[Path]:
+        """The unpacked connectors' parents in the cache, each named by what is in it."""
+        return [self._plugin(artefact) for artefact in locked(*self._connectors)]
+
+    def _plugin(self, artefact: Artefact) -> Path:
         return self.installer.cache / f"{artefact.name}-{artefact.version}-{artefact.sha256[:8]}"
 
     def unpack(self) -> None:
-        """Unpack the connector. Two processes may: the first to rename wins, the other's is dropped."""
-        if self.plugins.exists():
-            return
-        (artefact,) = locked("debezium")
+        """Unpack the connectors. Two processes may: the first to rename wins, the other's is dropped."""
+        for artefact in locked(*self._connectors):
+            if not self._plugin(artefact).exists():
+                self._unpack(artefact)
+
+    def _unpack(self, artefact: Artefact) -> None:
         with (
             disk_space(self.installer.cache, UNPACKED_BYTES),
             tempfile.TemporaryDirectory(dir=self.installer.cache, prefix="unpack-") as folder,
@@ -119,9 +127,9 @@ class Connect(Server):
             made = Path(folder) / "plugins"
             archive.extractall(made, filter="data")
             try:
-                made.rename(self.plugins)
+                made.rename(self._plugin(artefact))
             except OSError:
-                if not self.plugins.exists():
+                if not self._plugin(artefact).exists():
                     raise
 
     def prepare(self) -> None:
@@ -132,7 +140,7 @@ class Connect(Server):
             host=HOST,
             port=self.settings.connect_port,
             replicas=1 if self.settings.kafka is None else -1,  # -1: as many as the brokers' default
-            plugins=self.plugins,
+            plugins=",".join(map(str, self.plugins)),
             secrets=f"{SHOP_PASSWORD}|{MONGODB}",
         )
         (self.folder / "worker.properties").write_text(text, encoding="utf-8")
