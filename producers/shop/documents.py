@@ -21,6 +21,8 @@ from producers.sequence import TABLE
 
 Document = dict[str, Any]
 ID = "_id"
+FORM = "OLIST_MONGODB=mongodb://user:password@host/, user and password percent-encoded"
+ANSWER_WITHIN_MS = 5000  # else it is away; the replay tries again
 
 
 class Documents(Protocol):
@@ -39,18 +41,30 @@ def documents(frames: Mapping[str, pl.DataFrame], changes: pl.DataFrame, contrac
 
 
 class Collection:
-    """The reviews' collection over pymongo; its database is called like the shop's schema."""
+    """The reviews' collection over pymongo; its database is called like the shop's schema.
+
+    Raises:
+        BadInput: there is no address, or one that cannot be read; pymongo is not installed.
+    """
 
     def __init__(self, settings: Settings, contract: Contract = ORDER_REVIEWS) -> None:
         if settings.mongodb is None:
-            raise BadInput("--reviews mongodb needs to know where", hint="OLIST_MONGODB=mongodb://user:password@host/")
+            raise BadInput("--reviews mongodb needs to know where", hint=FORM)
         try:
             import pymongo
         except ImportError as error:
             raise BadInput("pymongo is not installed", hint="pip install 'olist-streams[mongodb]'") from error
         self._pymongo = pymongo
         _name, database = split_prefix(settings.topic_prefix)
-        client = pymongo.MongoClient(settings.mongodb.get_secret_value(), serverSelectionTimeoutMS=5000, w="majority")
+        url = settings.mongodb.get_secret_value()
+        try:
+            client: pymongo.MongoClient[Document] = pymongo.MongoClient(
+                url, serverSelectionTimeoutMS=ANSWER_WITHIN_MS, w="majority"
+            )
+        except (pymongo.errors.PyMongoError, ValueError) as error:
+            # What it says of a URL that it cannot take apart may quote a password that is not percent-encoded.
+            said = "no URL of a MongoDB" if isinstance(error, pymongo.errors.InvalidURI) else error
+            raise BadInput(f"OLIST_MONGODB: {said}", hint=FORM) from error
         self._collection = client[database][contract.table]
 
     def write(self, documents: Sequence[Document]) -> None:
