@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DURATIONS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+LEAST_MEMORY = 512 << 20
 
 tables_option = click.option("--tables", default="", help="Only these tables, comma separated; the default is all.")
 output_option = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
@@ -37,7 +38,10 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, text: str | N
 
 
 def _bytes(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
-    return int(_amount(text, SIZES, "512MB, 2GB"))
+    amount = int(_amount(text, SIZES, "512MB, 2GB"))
+    if amount < LEAST_MEMORY:
+        raise click.BadParameter(f"{text} is too little: the libraries and the rows in hand take most of 512MB")
+    return amount
 
 
 def _amount(text: str, units: dict[str, float] | dict[str, int], examples: str) -> float:

@@ -39,7 +39,7 @@ BATCH_ROWS = 1 << 16
 AHEAD, SMALL_BYTES = 8, 1 << 20  # small files that are fetched before they are needed
 ROW_GROUP_ROWS = 1 << 17
 ROW_GROUP_BYTES = 16 << 20  # decoded
-PROCESS_BYTES = 120 << 20  # measured: with less, long runs set the peak; with more, the merge of many short ones
+PROCESS_BYTES = 240 << 20  # measured: the libraries, a row group on its way in and out, and deletes that are kept
 
 MOVE_BYTES = 24  # of a row of a group: where it went to, in memory and while it is written
 DELETE_BYTES = 400  # of a deleted row that is merged: Arrow writes out its file's path beside it, and sorts copies

@@ -28,7 +28,7 @@ def rewritten(home: Path, files: int) -> Rewriting:
     )
     found = msgspec.json.decode(answer.stdout, type=Rewriting)
     assert found.live_rows == files * ROWS * 9 // 10
-    assert found.files_after == 1
+    assert found.files_after <= 2  # groups of three million rows
     return found
 
 

@@ -118,6 +118,7 @@ def test_a_sweep_lists_orphans_and_removes_them_only_when_told_to(lake: Lake, mo
     [
         (["--every", "often"], "60s, 5m, 3d"),
         (["--memory", "much"], "512MB, 2GB"),
+        (["--memory", "256MB"], "too little"),
         (["--tables", "nothing"], "no table named nothing"),
         (["sweep", "--older-than", "23h"], "below 24h"),
     ],
