@@ -84,7 +84,8 @@ class Worker:
         """What is wrong with a configuration, asked of the plugin; Debezium tries the database as well."""
         plugin = config["connector.class"].rpartition(".")[2]
         answer = self._ask("PUT", f"/connector-plugins/{plugin}/config/validate", config)
-        values = [entry["value"] for entry in answer["configs"]]
+        # MongoDB's plugin declares settings that it does not judge: those have no value.
+        values = [entry["value"] for entry in answer["configs"] if entry["value"] is not None]
         return [Problem(value["name"], error) for value in values for error in value["errors"]]
 
     def put(self, config: Config) -> None:

@@ -132,9 +132,12 @@ class Codec:
         return tuple(getattr(self.key.decode(key), name) for name in self.contract.key)
 
     def decode_known(self, value: bytes) -> tuple[Image[Row], tuple[str, ...]]:
-        """Decode what the contract knows, and the names of the fields it does not: ``name``, or ``list[].name``."""
+        """Decode what the contract knows, and the names of the fields it does not: ``name``, or ``list[].name``.
+
+        What a delete has for an after-image is not read: from a collection of documents it is an empty one.
+        """
         loose = self._loose.decode(value)
-        if loose.after is None:
+        if loose.after is None or loose.op == "d":
             return Image(loose.op, loose.source, None), ()
         unknown = [name for name in loose.after if name not in self._names]
         known: dict[str, Any] = {name: raw for name, raw in loose.after.items() if name in self._names}
