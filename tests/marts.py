@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import polars as pl
 import psycopg
 from psycopg import sql
 
@@ -17,7 +18,7 @@ from olist.changes import codec
 from olist.contracts import Contract, Row
 from olist.positions import Positions
 from olist.settings import Settings
-from olist.source import Dataset, iter_rows, load
+from olist.source import iter_rows
 from olist.tables import TABLES
 from producers.generation.dataset import generate
 from sinks.postgres.table import PostgresTable
@@ -29,12 +30,12 @@ ORDERS_MADE = 3000
 TOPIC, TOPIC_ID = "marts", "made-once"
 
 
-def real_or_generated(folder: Path) -> Dataset:
-    """The real orders where they are at hand, else generated ones."""
+def real_or_generated(folder: Path) -> Path:
+    """The real orders' files where they are at hand, else generated ones."""
     if REAL_DATA.exists():
-        return load(REAL_DATA)
+        return REAL_DATA
     generate(folder / "data", ORDERS_MADE, 1, lambda _done: None)
-    return load(folder / "data")
+    return folder / "data"
 
 
 @contextmanager
@@ -49,10 +50,10 @@ def own_warehouse(settings: Settings) -> Iterator[Settings]:
         beside.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def write_all(settings: Settings, dataset: Dataset, contracts: Iterable[Contract]) -> None:
+def write_all(settings: Settings, frames: Mapping[str, pl.DataFrame], contracts: Iterable[Contract]) -> None:
     """Every row of these tables as a record, decoded and written as the sink does."""
     for contract in contracts:
-        write(settings, contract, iter_rows(contract, dataset.frames[contract.table]))
+        write(settings, contract, iter_rows(contract, frames[contract.table]))
 
 
 def write_none(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -18,8 +18,9 @@ from olist.stack.local import Stack
 from olist.tables import CUSTOMERS, GEOLOCATION, ORDERS, SELLERS, TABLES, Customer, Geolocation, Order, Seller
 from sinks.postgres.marts.apply import apply
 from sinks.postgres.marts.catalogue import MartView, mart_views
+from stream_apps.order_lifecycle import ORDER_ALERTS, ORDER_LIFECYCLE, OrderAlert, OrderLifecycle
+from stream_apps.quality import VIOLATIONS, Violation
 from stream_apps.review_signals import REVIEW_SIGNALS, ReviewSignal
-from stream_apps.sales_by_hour import SALES_BY_HOUR, SalesByHour
 from stream_apps.seller_scores import SELLER_SCORES, SellerScore
 from tests.marts import own_warehouse, write
 
@@ -27,7 +28,6 @@ pytestmark = pytest.mark.integration
 
 BOUGHT = 1_500_000_000_000_000  # 2017-07-14 02:40
 DAY = 86_400_000_000
-HOUR = 3_600_000_000
 
 
 def reads_an_app(view: MartView) -> bool:
@@ -118,27 +118,6 @@ def test_a_reviews_signals_stand_beside_the_persons_and_the_places_keys(warehous
     }
 
 
-def test_an_hours_sales_have_their_day(warehouse: Settings) -> None:
-    counts = {"orders": 2, "items": 3}
-    sums = {"revenue": Decimal("30.10"), "freight": Decimal("4.00"), "average_ticket": Decimal("15.05")}
-    hour = BOUGHT // HOUR * HOUR
-    write(warehouse, SALES_BY_HOUR, [SalesByHour(hour, "SP", "art", 2, 3, *sums.values())])
-    assert rows(warehouse, "sales_by_hour") == [
-        {
-            "hour": datetime(2017, 7, 14, 2),
-            "purchase_date": date(2017, 7, 14),
-            "year_month": "2017-07",
-            "day_name": "Friday",
-            "is_weekend": False,
-            "hour_of_day": 2,
-            "customer_state": "SP",
-            "category": "art",
-            **counts,
-            **sums,
-        }
-    ]
-
-
 def test_a_sellers_scores_have_their_place_as_soon_as_it_is_known(warehouse: Settings) -> None:
     scores: dict[str, Any] = {
         "orders": 4,
@@ -162,3 +141,31 @@ def test_a_sellers_scores_have_their_place_as_soon_as_it_is_known(warehouse: Set
     place = {"zip_code_prefix": "01001", "city": "sao paulo", "state": "SP", "latitude": -23.5, "longitude": -46.6}
     assert known == {"seller_id": "s1", **place, **scores}
     assert unknown == {"seller_id": "s2", **dict.fromkeys(place), **scores}
+
+
+def test_what_is_told_of_an_order_that_has_not_arrived_is_there_without_its_keys(warehouse: Settings) -> None:
+    unknown = OrderLifecycle("o2", "created", BOUGHT, "created", 0, None, None, None, None, None, None, 1)
+    write(warehouse, ORDER_LIFECYCLE, [unknown])
+    write(warehouse, ORDER_ALERTS, [OrderAlert("o2", "not_approved", BOUGHT + 2 * DAY, None, None)])
+    (lifecycle,), (alert,) = rows(warehouse, "order_lifecycle"), rows(warehouse, "order_alerts")
+    keys = ("customer_unique_id", "zip_code_prefix")
+    assert [lifecycle[key] for key in keys] == [alert[key] for key in keys] == [None, None]
+    assert (lifecycle["purchase_date"], lifecycle["hours_to_end"]) == (date(2017, 7, 14), None)
+    assert (alert["purchase_date"], alert["is_open"], alert["hours_open"]) == (None, True, None)
+
+
+def test_a_violation_of_any_key_leaves_the_view_readable(warehouse: Settings) -> None:
+    told = ("kind", "message", None, None)
+    keys = (
+        '{"order_id":"o1","seller_id":"s1"}',
+        '{"order_id":"\\u0000"}',
+        '{"topic":"t","partition":0,"offset":7}',
+        "",
+    )
+    write(warehouse, VIOLATIONS, [Violation("check", "orders", key, *told) for key in keys])
+    found = {row["row_key"]: row for row in rows(warehouse, "quality_violations")}
+    assert set(found) == set(keys)
+    known = found[keys[0]]
+    assert [known[name] for name in ("order_id", "seller_id", "product_id")] == ["o1", "s1", None]
+    assert (known["customer_unique_id"], known["purchase_date"]) == ("u1", date(2017, 7, 14))
+    assert {found[key]["purchase_date"] for key in keys[1:]} == {None}

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
 import polars as pl
+
+TABLES = [
+    "customers",
+    "orders",
+    "order_items",
+    "order_payments",
+    "order_reviews",
+    "products",
+    "sellers",
+    "product_category_name_translation",
+]
+MOMENTS = re.compile("_(timestamp|at|date)$")
+MONEY = re.compile("^(price|freight_value|payment_value)$")
+NUMBERS = re.compile("(_item_id|_sequential|_installments|_score|_lenght|_qty|_g|_cm)$")
+
+
+def tables(data: Path) -> dict[str, pl.DataFrame]:
+    """Every table but geolocation: dates as microseconds, money as decimals, counts and sizes as integers."""
+    return {table: _typed(csv(data, table)) for table in TABLES}
+
+
+def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+    names = frame.columns
+    return frame.with_columns(
+        *(moment(name) for name in names if MOMENTS.search(name)),
+        *(pl.col(name).cast(pl.Decimal(12, 2)) for name in names if MONEY.search(name)),
+        *(pl.col(name).cast(pl.Int64) for name in names if NUMBERS.search(name)),
+    )
 
 
 def csv(data: Path, table: str) -> pl.DataFrame:
