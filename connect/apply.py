@@ -16,13 +16,15 @@ from olist.tables import TABLES
 
 Say = Callable[[str], None]
 Agree = Callable[[], bool]
+Ready = Callable[[], bool]
 
 
-def apply(worker: Worker, config: Config, say: Say, agree: Agree) -> None:
+def apply(worker: Worker, config: Config, say: Say, agree: Agree, ready: Ready = lambda: False) -> None:
     """1. Let the plugin judge the configuration. 2. Show what changes. 3. Change it, stopped. 4. Wait until it runs.
 
-    Without a difference nothing is touched but what an apply that was cut off left stopped; a connector that does not
-    run is still an error.
+    `ready` makes the source ready, before the connector starts, and tells whether it has to begin anew there: what the
+    worker remembers of an earlier connector of that name is forgotten then. Without a difference nothing is touched but
+    what an apply that was cut off left stopped; a connector that does not run is still an error.
 
     Raises:
         BadInput: the plugin refuses the configuration, with each setting's reason.
@@ -35,6 +37,9 @@ def apply(worker: Worker, config: Config, say: Say, agree: Agree) -> None:
     edits = changes(there, config)
     if not edits:
         say(f"{name}: nothing to change")
+        if ready():
+            _stop(worker, name)
+            worker.forget_offsets(name)
         _resume_if_stopped(worker, name)
         until_running(worker, name)
         return
@@ -42,12 +47,21 @@ def apply(worker: Worker, config: Config, say: Say, agree: Agree) -> None:
     if not agree():
         return
     if there is not None:
-        worker.ask(name, "stop")
-        until_idle(worker, name)
+        _stop(worker, name)
+    if ready():
+        if there is None:
+            worker.create_stopped(config)
+            until_idle(worker, name)
+        worker.forget_offsets(name)
     worker.put(config)
     worker.ask(name, "resume")
     until_running(worker, name)
     say(f"{name}: running")
+
+
+def _stop(worker: Worker, name: str) -> None:
+    worker.ask(name, "stop")
+    until_idle(worker, name)
 
 
 def _resume_if_stopped(worker: Worker, name: str) -> None:

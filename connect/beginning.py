@@ -16,12 +16,13 @@ from psycopg import sql
 from connect.capture import HOW_TO_MIGRATE, Check, on_signals, own_slot, signal, signal_snapshot, signalling
 from connect.postgres import slot_name
 from olist.contracts import Contract
-from olist.errors import ServerTrouble, Stopped
+from olist.errors import BadInput, ServerTrouble, Stopped
 from olist.settings import Settings
-from olist.shop import PUBLICATION, SIGNAL, connect
+from olist.shop import HEARTBEAT, PUBLICATION, SIGNAL, connect, split_prefix
 from olist.stack.slots import database_is_there
 
 LOOK_EVERY_S = 0.2
+WHO_PUBLISHES = f"its owner has to list every captured table in the publication {PUBLICATION}"
 WITHIN_S = 60.0
 MARKS = "select id from {signals} where id = any(%s)"
 FORGET = "delete from {signals} where id = %s or starts_with(id, %s)"
@@ -33,6 +34,8 @@ select old.id || '-' || tablename, 'log', '{{"message": "was captured before"}}'
 from old, pg_publication_tables where pubname = %s and schemaname = current_schema()
 on conflict (id) do nothing
 """
+FOR_ALL_TABLES = "select puballtables from pg_publication where pubname = %s"
+ALL_PUBLISHED = "select schemaname, tablename from pg_publication_tables where pubname = %s"
 PUBLISHED = "select tablename from pg_publication_tables where pubname = %s and schemaname = current_schema()"
 WRITERS = """
 select virtualtransaction from pg_locks join pg_class on pg_class.oid = relation
@@ -71,17 +74,39 @@ def begin_once(settings: Settings, contracts: Iterable[Contract], check: Check) 
     return filled
 
 
-def before_apply(settings: Settings) -> None:
-    """Without its slot a connector begins anew, whoever dropped it; with it, what was begun stays begun.
+def before_start(settings: Settings, contracts: Iterable[Contract]) -> bool:
+    """1. Without its slot a connector begins anew, whoever dropped it; with it, what was begun stays begun.
+    2. The publication lists what is captured. Does it begin anew?
 
     Raises:
-        Stopped: the shop has no signal table.
+        Stopped: the shop has no signal table, or not all of its tables.
+        BadInput: this user may not change the publication.
     """
-    if own_slot(settings) is None:
+    anew = own_slot(settings) is None
+    if anew:
         forget(settings)
-        return
     with signalling(settings) as connection:
         connection.execute(on_signals(CARRY_OVER), [_all_marks(settings), PUBLICATION])
+    with connect(settings) as connection:
+        try:
+            _publish(connection, settings, contracts)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise BadInput(f"the shop's database: {str(error).strip()}", hint=WHO_PUBLISHES) from error
+    return anew
+
+
+def _publish(connection: psycopg.Connection, settings: Settings, contracts: Iterable[Contract]) -> None:
+    """Debezium makes a publication that is missing, but the ALTER with which it would change one is no valid SQL.
+
+    One for all tables is left alone.
+    """
+    if connection.execute(FOR_ALL_TABLES, [PUBLICATION]).fetchone() != (False,):
+        return
+    _name, schema = split_prefix(settings.topic_prefix)
+    wanted = [(schema, table) for table in (*(contract.table for contract in contracts), HEARTBEAT, SIGNAL)]
+    if set(wanted) != set(connection.execute(ALL_PUBLISHED, [PUBLICATION])):
+        tables = sql.SQL(", ").join(sql.Identifier(*table) for table in wanted)
+        connection.execute(sql.SQL("alter publication {} set table {}").format(sql.Identifier(PUBLICATION), tables))
 
 
 def forget(settings: Settings) -> None:
@@ -91,7 +116,7 @@ def forget(settings: Settings) -> None:
     """
     if not database_is_there(settings):
         return
-    with connect(settings) as connection:
+    with signalling(settings) as connection:
         if connection.execute("select to_regclass(%s)", [SIGNAL]).fetchone() != (None,):
             connection.execute(on_signals(FORGET), [_all_marks(settings), f"{_all_marks(settings)}-"])
 

@@ -19,7 +19,7 @@ from psycopg import sql
 from connect.postgres import slot_name
 from olist.changes import decode_envelope
 from olist.contracts import Contract
-from olist.errors import ServerTrouble, Stopped
+from olist.errors import BadInput, ServerTrouble, Stopped
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.shop import HEARTBEAT, SIGNAL, connect, split_prefix
@@ -29,6 +29,7 @@ from olist.topics.reading import follow
 
 LOOK_EVERY_S = 0.2
 SLOT_WITHIN_S = 60.0
+WHO_SIGNALS = f"Debezium needs it, too: `grant select, insert, update, delete on {HEARTBEAT}, {SIGNAL} to ...`"
 HOW_TO_MIGRATE = "`olist shop migrate` makes the shop's tables"
 MARK = (
     "insert into {} (id, token) values ('mark', {}) on conflict (id) do update set token = excluded.token, "
@@ -56,7 +57,10 @@ def until_streaming(settings: Settings, check: Check) -> None:
     while (slot := own_slot(settings)) is None or not slot.active:
         check()
         if time.monotonic() > deadline:
-            raise ServerTrouble("connect", f"nobody reads from slot {slot_name(settings)} after {SLOT_WITHIN_S:g} s")
+            waited = f"nobody reads from slot {slot_name(settings)} after {SLOT_WITHIN_S:g} s"
+            raise ServerTrouble(
+                "connect", waited, hint="what the connector tries again and again is in its worker's log"
+            )
         time.sleep(LOOK_EVERY_S)
 
 
@@ -90,10 +94,13 @@ def signalling(settings: Settings) -> Iterator[psycopg.Connection]:
 
     Raises:
         Stopped: the shop has no signal table.
+        BadInput: this user may not write to it.
     """
     with connect(settings) as connection:
         try:
             yield connection
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise BadInput(f"the shop's database: {str(error).strip()}", hint=WHO_SIGNALS) from error
         except psycopg.errors.UndefinedTable as error:
             raise Stopped(f"the shop's database has no table {SIGNAL}", hint=HOW_TO_MIGRATE) from error
 

@@ -63,6 +63,10 @@ def apply_command(source: str, yes: bool, dry_run: bool) -> None:
     current, worker = settings(), Worker(settings().connect_url)
     config = _config(current, source)
     there = worker.config(config["name"])
+
+    def agree() -> bool:
+        return yes or click.confirm("apply?", abort=True, err=True)
+
     if dry_run:
         edits = changes(there, config)
         click.echo("\n".join(map(str, edits)) or "nothing to change")
@@ -70,10 +74,10 @@ def apply_command(source: str, yes: bool, dry_run: bool) -> None:
     if source == "postgres":
         beginning.filled_tables(current, TABLES.values())  # before the plugin says it less plainly
         capture.refuse_lost_slot(current)
-        beginning.before_apply(current)
-    apply(worker, config, click.echo, lambda: yes or click.confirm("apply?", abort=True, err=True))
-    if source == "postgres":
+        apply(worker, config, click.echo, agree, lambda: beginning.before_start(current, TABLES.values()))
         bootstrap(current, worker, config["name"], click.echo)
+    else:
+        apply(worker, config, click.echo, agree)
 
 
 @command.command("status")

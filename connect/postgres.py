@@ -107,7 +107,7 @@ def _source(settings: Settings) -> Config:
         "plugin.name": "pgoutput",
         "slot.name": slot_name(settings),
         "publication.name": PUBLICATION,
-        # The publication follows the list of tables, so that a new contract is captured without a migration's help.
+        # Debezium makes the publication where it is missing; `connect.beginning` has it follow the list of tables.
         "publication.autocreate.mode": "filtered",
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -92,6 +93,10 @@ class Worker:
         """Create the connector or change it."""
         self._ask("PUT", f"/connectors/{quote(config['name'])}/config", config)
 
+    def create_stopped(self, config: Config) -> None:
+        """Create a connector that does nothing yet."""
+        self._ask("POST", "/connectors", {"name": config["name"], "config": config, "initial_state": "STOPPED"})
+
     def ask(self, name: str, what: Literal["pause", "resume", "stop"]) -> None:
         """Change the state that a connector shall be in."""
         self._ask("PUT", f"/connectors/{quote(name)}/{what}")
@@ -113,7 +118,7 @@ class Worker:
         """Make a stopped connector begin anew."""
         self._ask("DELETE", f"/connectors/{quote(name)}/offsets")
 
-    def _ask(self, method: Method, path: str, body: Config | None = None) -> Any:
+    def _ask(self, method: Method, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The answer, or None for what is not there.
 
         Raises:

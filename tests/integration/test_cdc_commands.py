@@ -6,18 +6,38 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
+from connect import beginning
+from connect.beginning import begin_once, forget
+from connect.watch import until_idle
+from olist.batches import OP
+from olist.errors import ServerTrouble
 from olist.settings import Settings
 from olist.stack.local import Stack
+from olist.tables import CUSTOMERS, SELLERS
 from producers.generation.dataset import generate
-from tests.shops import CapturedShop, contracts, shop_settings, source_rows, unlike_the_shop
+from tests.shops import (
+    CapturedShop,
+    administrators_url,
+    batch,
+    contracts,
+    history_of,
+    shop_settings,
+    source_rows,
+    unlike_the_shop,
+)
 
 pytestmark = pytest.mark.integration
 
 DEADLINE_S = 180.0
+A_CUSTOMER = "insert into customers values ('{0}', 'u', '01001', 'são paulo', 'SP')"
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +97,132 @@ def test_a_connector_lives_from_apply_to_delete_by_commands_alone(shop: Captured
     assert "slot commands_shop (commands): read" in done(settings, "status", "--only", "kafka,postgres,connect")
     assert "nothing to do" in done(settings, "replay", "--to", "postgres", "--data", str(data))
     assert "slot commands_shop: dropped" in done(settings, "connect", "delete", given="y\ny\n")
+    assert olist(settings, "connect", "delete").returncode == 1
     assert olist(settings, "connect", "restart").returncode == 1
+
+
+def warned_of_slots(settings: Settings) -> Settings:
+    """The same servers, with every slot that keeps a megabyte warned of."""
+    return settings.model_copy(update={"slot_warning_mb": 1})
+
+
+@pytest.fixture(scope="module")
+def kept(connect_stack: Stack) -> Iterator[CapturedShop]:
+    """A shop that is captured; each test leaves it so."""
+    with CapturedShop(shop_settings(connect_stack.settings, "kept")) as made:
+        made.capture()
+        yield made
+
+
+def test_what_changes_while_its_connector_is_deleted_arrives_when_the_slot_was_kept(kept: CapturedShop) -> None:
+    settings = kept.settings
+    kept.run(A_CUSTOMER.format("before"))
+    assert "slot kept_shop: kept; " in done(settings, "connect", "delete", "--yes", "--keep-slot")
+    kept.run(A_CUSTOMER.format("meanwhile"), *["select pg_logical_emit_message(false, '', repeat('x', 1000000))"] * 2)
+
+    warned, warning = warned_of_slots(settings), "nobody reads it; `olist connect delete --drop-slot` drops it"
+    (line,) = [text for text in done(warned, "status", "--only", "postgres").splitlines() if "kept_shop" in text]
+    assert "slot kept_shop (kept): read by nobody" in line
+    assert line.endswith(f"  WARNING: keeps more WAL than OLIST_SLOT_WARNING_MB=1: {warning}")
+    (server,) = json.loads(done(warned, "status", "--only", "postgres", "-o", "json"))
+    assert [warning in slot["warning"] for slot in server["slots"] if slot["name"] == "kept_shop"] == [True]
+
+    assert done(settings, "connect", "apply", "--yes").splitlines()[-1] == "kept-shop: running"
+    done(settings, "connect", "wait")
+    assert history(kept) == [("before", "c"), ("meanwhile", "c")]
+
+
+def history(shop: CapturedShop) -> list[tuple[Any, ...]]:
+    """Every change of the customers, with what it was."""
+    frame = history_of(batch(shop.settings, CUSTOMERS))
+    return frame.select(*CUSTOMERS.key, OP).rows()
+
+
+def test_rows_of_a_table_that_is_captured_later_are_read_and_no_others(kept: CapturedShop) -> None:
+    """As after an upgrade that brings a contract: one mark for all from before, and no sellers in the publication."""
+    kept.run(A_CUSTOMER.format("known"))
+    kept.wait()
+    told = len(history(kept))
+    kept.worker.ask(kept.name, "stop")
+    until_idle(kept.worker, kept.name)
+    kept.run(
+        "alter publication cdc drop table sellers",
+        "delete from cdc_signal where id like 'first-of-%'",
+        "insert into cdc_signal values ('first-of-kept_shop', 'log', '{}')",
+        "insert into sellers values ('unpublished', '01001', 'são paulo', 'SP')",
+    )
+    said = done(kept.settings, "connect", "apply", "--yes").splitlines()
+    assert said[0] == "kept-shop: nothing to change"
+    assert [line.rpartition(" of ")[2] for line in said[1:]] == ["sellers"]
+    done(kept.settings, "connect", "wait")
+    assert unlike_the_shop(kept) == []
+    assert len(history(kept)) == told
+    assert begin_once(kept.settings, contracts(), kept.check) == []
+
+
+def test_a_snapshot_waits_for_those_who_wrote_before_the_table_was_captured(
+    shop: CapturedShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their changes are in no stream, and a snapshot does not see them before they commit."""
+    with shop.connect() as writer:
+        writer.execute("begin")
+        writer.execute("insert into sellers values ('slow', '01001', 'são paulo', 'SP')")
+        monkeypatch.setattr(beginning, "WITHIN_S", 0.0)
+        with pytest.raises(ServerTrouble, match="transactions that wrote to sellers are still open"):
+            begin_once(shop.settings, [SELLERS], lambda: None)
+        monkeypatch.undo()
+        assert begin_once(shop.settings, [SELLERS], writer.commit) == [SELLERS]
+    forget(shop.settings)
+    shop.run("delete from sellers where seller_id = 'slow'")
+
+
+def test_a_slot_can_be_dropped_after_its_connector_and_the_next_one_begins_anew(kept: CapturedShop) -> None:
+    settings = kept.settings
+    kept.run(A_CUSTOMER.format("first"))
+    done(settings, "connect", "delete", "--yes", "--keep-slot")
+    told = "kept-shop: was not there\nslot kept_shop: dropped\n"
+    assert done(settings, "connect", "delete", given="y\n").lstrip() == told
+    assert done(settings, "connect", "delete", "--drop-slot") == told.replace("dropped", "was not there")
+    kept.run(A_CUSTOMER.format("unseen"))
+    said = done(settings, "connect", "apply", "--yes").splitlines()[-1]
+    assert said.startswith("kept-shop: rows were there before: asked for an incremental snapshot of customers")
+    done(settings, "connect", "wait")
+    assert unlike_the_shop(kept) == []
+
+
+def test_a_connector_that_failed_is_told_with_its_trace_until_its_cause_is_mended(connect_stack: Stack) -> None:
+    with CapturedShop(shop_settings(connect_stack.settings, "mute")) as shop, role(shop.settings) as admin:
+        mute = as_user(shop.settings, "mute")
+        for command in (("apply", "--yes"), ("apply", "--yes"), ("restart",)):
+            ended = olist(mute, "connect", *command)
+            assert ended.returncode == 1
+            assert "mute-shop failed: org.postgresql.util.PSQLException: " in ended.stderr
+            assert "permission denied to start WAL sender" in ended.stderr
+            assert "\tat io.debezium" in ended.stderr
+        shown = olist(mute, "connect", "status")
+        assert shown.returncode == 1
+        assert "mute-shop: connector RUNNING, task 0 FAILED\n" in shown.stdout
+        assert "\tat io.debezium" in shown.stdout
+        admin.execute("alter role mute replication")
+        assert done(mute, "connect", "restart") == "mute-shop: running\n"
+        shop.remove_connector()
+
+
+@contextmanager
+def role(settings: Settings) -> Iterator[psycopg.Connection]:
+    """A user with all the shop's rights who may not replicate, and the administrator's connection."""
+    with psycopg.connect(administrators_url(settings), autocommit=True) as admin:
+        admin.execute("create role mute login in role olist")
+        try:
+            yield admin
+        finally:
+            admin.execute("drop role mute")
+
+
+def as_user(settings: Settings, user: str) -> Settings:
+    """The same shop, captured as someone else."""
+    url = urlsplit(settings.shop_url)
+    return settings.model_copy(update={"shop": url._replace(netloc=f"{user}@{url.hostname}:{url.port}").geturl()})
 
 
 def test_the_shop_emptied_by_a_replay_from_the_start_is_emptied_on_the_topics_too(
@@ -104,7 +249,7 @@ def test_another_data_set_is_refused_with_the_way_out(connect_stack: Stack, data
         assert "--from-start" in ended.stderr
 
 
-def test_documents_cannot_be_captured_where_their_connector_is_not_installed(shop: CapturedShop) -> None:
+def test_documents_cannot_be_captured_where_no_mongodb_answers(shop: CapturedShop) -> None:
     ended = olist(shop.settings, "connect", "apply", "mongodb", "--yes")
     assert ended.returncode == 1
-    assert "has no io.debezium.connector.mongodb.MongoDbConnector" in ended.stderr
+    assert "the connector refuses its configuration\n  mongodb.connection.string: Unable to connect" in ended.stderr

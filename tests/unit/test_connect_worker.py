@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connect import beginning, removal, watch, worker
-from connect.apply import apply
+from connect.apply import Ready, apply
 from connect.removal import remove_with_slot
 from connect.watch import cause, until_running
 from connect.worker import Worker
@@ -172,7 +172,37 @@ def test_apply_creates_a_connector_after_the_plugin_has_agreed(script: Script, c
     assert "+ x = 1" in said[0]
 
 
-def test_apply_stops_a_connector_before_it_changes_it(script: Script, client: Worker) -> None:
+def source_that_goes_on(script: Script) -> Ready:
+    """It is made ready in its turn, and what the worker remembers of it still holds."""
+
+    def ready() -> bool:
+        script.asked.append("PUT /connectors/ready")
+        return False
+
+    return ready
+
+
+def test_apply_creates_a_connector_at_rest_where_its_source_begins_anew_and_forgets_where_it_stood(
+    script: Script, client: Worker
+) -> None:
+    script.answers |= {
+        "POST /connectors": [(201, {})],
+        "DELETE /connectors/shop/offsets": [(200, {})],
+        "PUT /connectors/shop/config": [(200, {})],
+        "PUT /connectors/shop/resume": [(202, {})],
+        "GET /connectors/shop/status": [status("STOPPED"), status("RUNNING", "RUNNING")],
+    }
+    apply(client, CONFIG, lambda _text: None, lambda: True, lambda: True)
+    changing = [request for request in script.asked if not request.startswith(("GET", "PUT /connector-plugins"))]
+    assert changing == [
+        "POST /connectors",
+        "DELETE /connectors/shop/offsets",
+        "PUT /connectors/shop/config",
+        "PUT /connectors/shop/resume",
+    ]
+
+
+def test_apply_stops_a_connector_before_it_changes_the_source_and_then_it(script: Script, client: Worker) -> None:
     script.answers |= {
         "GET /connectors/shop/config": [(200, {**CONFIG, "x": "0"})],
         "PUT /connectors/shop/stop": [(202, {})],
@@ -180,9 +210,9 @@ def test_apply_stops_a_connector_before_it_changes_it(script: Script, client: Wo
         "PUT /connectors/shop/resume": [(202, {})],
         "GET /connectors/shop/status": [status("RUNNING", "RUNNING"), status("STOPPED"), status("RUNNING", "RUNNING")],
     }
-    apply(client, CONFIG, lambda _text: None, lambda: True)
+    apply(client, CONFIG, lambda _text: None, lambda: True, source_that_goes_on(script))
     steps = [request.rpartition("/")[2] for request in script.asked if request.startswith("PUT /connectors")]
-    assert steps == ["stop", "config", "resume"]
+    assert steps == ["stop", "ready", "config", "resume"]
 
 
 def test_apply_again_changes_nothing(script: Script, client: Worker) -> None:
