@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pydantic import SecretStr
 
@@ -16,11 +17,15 @@ from olist.stack.ports import free_ports
 # Asserts in these helpers explain themselves as those in tests do.
 pytest.register_assert_rewrite("tests.faults.shop", "tests.shops", "tests.apps", "tests.waiting")
 
+hypothesis.settings.register_profile("tests", deadline=None)  # a machine that is busy is no finding
+hypothesis.settings.load_profile("tests")
+
 
 def settings_on_free_ports(home: Path) -> Settings:
     """Settings of a stack that collides with no other on this machine."""
-    # Test runs side by side on one machine begin to look at different places.
-    first = free_ports(19, after=20000 + os.getpid() % 500 * 20)[0]
+    # Processes side by side look at blocks of their own: OpenSearch's port is the 20th there, its other one, a hundred
+    # above, the 24th of a block where no port of another process is. The three between are for tests.
+    first = free_ports(19, after=20000 + os.getpid() % 400 * 24)[0]
     opensearch = free_ports(1, also_above=100, after=first + 19)[0]
     return Settings(
         home=home,

@@ -65,6 +65,7 @@ class Home:
         while not _try_lock(file, fcntl.LOCK_EX):
             if not _try_lock(file, fcntl.LOCK_SH):  # where this one can be had, it was only someone who looked
                 raise StackError(f"another supervisor runs the stack in {self.path}", hint="olist status; olist down")
+            fcntl.flock(file, fcntl.LOCK_UN)  # or two who claim would refuse each other
             time.sleep(LOOK_EVERY_S)
         file.truncate(0)
         file.write(str(os.getpid()).encode())

@@ -7,6 +7,7 @@ copied, once per version, to `SHARED`. A data folder under one (`mktemp -d` make
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -42,11 +43,13 @@ def leads_elsewhere(folder: Path) -> bool:
 
 
 def _place_elsewhere(folder: Path) -> None:
-    _sweep()
-    elsewhere = Path(tempfile.mkdtemp(dir=_shared(), prefix="data-"))
-    folder.unlink(missing_ok=True)
-    folder.symlink_to(elsewhere)
-    elsewhere.with_suffix(LINK).write_text(str(folder), encoding="utf-8")
+    with (_shared() / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # who sweeps meets no record that another process writes or removes
+        _sweep()
+        elsewhere = Path(tempfile.mkdtemp(dir=_shared(), prefix="data-"))
+        folder.unlink(missing_ok=True)
+        folder.symlink_to(elsewhere)
+        elsewhere.with_suffix(LINK).write_text(str(folder), encoding="utf-8")
 
 
 def _sweep() -> None:

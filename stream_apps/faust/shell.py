@@ -16,7 +16,7 @@ import faust
 import structlog
 from faust.types import TP, EventT
 
-from olist.errors import Fenced
+from olist.errors import Fenced, ServerTrouble
 from olist.settings import Settings
 from stream_apps.app import Key
 from stream_apps.faust.ending import Deadly
@@ -102,7 +102,7 @@ class Shell:
             for held in self.held.values():
                 if held.clock.reached != held.record.reached:
                     self.taker.memory.save(held.number, *held.record_of(held.record.clock_us))
-            await self.taker.writer.flush()
+            await self._flush()
             self._passed.update({tp.partition: at for tp, at in allowed.items() if tp.topic == self.taker.names.by_key})
             return allowed
         raise AssertionError("unreachable")
@@ -141,7 +141,7 @@ class Shell:
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
         with self._deadly:
-            await self.taker.writer.flush()
+            await self._flush()
             self._forget_partitions()
 
     def _forget_partitions(self) -> None:
@@ -176,10 +176,10 @@ class Shell:
 
     async def _write_down(self, held: Held, code: str) -> None:
         """Say which version's rows are on the topics, after all that was queued and before all that follows."""
-        await self.taker.writer.flush()
+        await self._flush()
         held.record.code = code
         self.taker.memory.save(held.number, *held.record_of(held.record.clock_us))
-        await self.taker.writer.flush()
+        await self._flush()
 
     def _sources(self) -> list[str]:
         tables = [contract.table for contract in tables_read(self.taker.app)]
@@ -202,7 +202,7 @@ class Shell:
         if any(clocks[number] > held.clock.now_us for number, held in ticking.items() if clocks):
             for number, held in ticking.items():
                 self.taker.memory.save(number, *held.record_of(clocks[number]))
-            await self.taker.writer.flush()
+            await self._flush()
         for number, held in ticking.items():
             if self.held.get(number) is held:  # else it was lost while the clock was written down
                 self._tick_one(held, clocks.get(number, 0))
@@ -253,6 +253,13 @@ class Shell:
                 return None
             behind += max(0, end - (position if idle else self._done.get(tp, position)))
         return behind
+
+    async def _flush(self) -> None:
+        try:
+            await self.taker.writer.flush()
+        except ServerTrouble:
+            self._check_lease()  # where this process stood still, Kafka is not to blame
+            raise
 
     def _check_lease(self) -> None:
         """Stop where another worker may have our partitions by now.

@@ -46,6 +46,7 @@ def test_a_server_killed_under_the_sinks_costs_time_and_nothing_else(shop: Shop,
     sinks = [shop.sink(target) for target in TARGETS]
     replaying = shop.start_replay("--rate", "2000")
     wait_until(lambda: shop.records_written() > 2_000, "the stream to flow")
+    wait_until(lambda: all("assigned" in sink.said() for sink in sinks), "the sinks to begin")
     stack.kill(server)
     moment = time.monotonic() + 2.0
     wait_until(lambda: time.monotonic() > moment, "the sinks to notice")

@@ -212,8 +212,9 @@ def test_an_incremental_snapshot_while_changes_go_on_ends_with_equal_rows(
     from connect.capture import ask_for_snapshot
 
     with CapturedShop(shop_settings(connect_stack.settings, "busy")) as shop:
-        shop.capture(incremental__snapshot__chunk__size="8")
+        shop.capture(incremental__snapshot__chunk__size="1")
         shop.replay(dataset, limit=1800)
+        shop.wait()
         ask_for_snapshot(shop.settings, [ORDERS, ORDER_REVIEWS, ORDER_ITEMS])
         shop.replay(dataset, rate=1500)
         shop.run("delete from order_items where order_item_id > 1")

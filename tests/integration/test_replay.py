@@ -181,7 +181,7 @@ def test_kill_9_at_random_moments_loses_and_doubles_nothing(settings: Settings, 
     moments = sorted(random.Random(11).sample(range(total // 20, total * 9 // 10), 5))
     ensure_topics(settings, TABLES.values())
     for moment in moments:
-        with started(settings, data, "--rate", "8000") as process:
+        with started(settings, data, "--rate", "2000") as process:
             wait_until(lambda moment=moment: stored_count(settings) >= moment, "the next kill")  # type: ignore[misc]
             process.kill()
         assert process.returncode == -signal.SIGKILL

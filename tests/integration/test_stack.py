@@ -20,6 +20,7 @@ from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.stack.ports import owner
 from tests.conftest import settings_on_free_ports
+from tests.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.integration
 
@@ -240,8 +241,10 @@ stack = Stack(Settings(home={str(tmp_path)!r}, postgres_port={settings.postgres_
 print(stack.up()["postgres"].pid)
 """
     both = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) for _ in range(2)]
-    answers = {process.communicate(timeout=60)[0] for process in both}
-    Stack(settings).down()
+    try:
+        answers = {process.communicate(timeout=DEADLINE_S)[0] for process in both}
+    finally:
+        Stack(settings).down()
     assert len(answers) == 1
     assert answers != {b""}
 

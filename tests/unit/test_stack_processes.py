@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 import psutil
@@ -83,14 +82,15 @@ def test_the_last_lines_of_a_long_log_are_read_from_its_end(tmp_path: Path) -> N
     assert last_lines(tmp_path / "none", 2) == []
 
 
-def test_a_followed_log_gives_whole_lines_and_begins_anew_with_a_new_file(tmp_path: Path) -> None:
+def test_a_followed_log_gives_whole_lines_and_begins_anew_with_a_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = tmp_path / "log"
     log.write_text("old\n")
     assert list(recent({"x": log}, 5)) == [("x", "old")]
-    writer = threading.Timer(0.3, lambda: log.write_text("new one\nnew two\nhal"))
+    monkeypatch.setattr("olist.stack.logs.time.sleep", lambda _s: log.write_text("new one\nnew two\nhal"))
     lines = follow({"x": log})
     log.unlink()
-    writer.start()
     assert [next(lines), next(lines)] == [("x", "new one"), ("x", "new two")]
 
 
