@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 import msgspec
 import polars as pl
+import requests
 
 from olist.settings import Settings
 from olist.tables import ORDERS, Order
@@ -54,6 +56,21 @@ def begin(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@contextmanager
+def following(settings: Settings, name: str, sources: set[str]) -> Iterator[Iterator[str]]:
+    """Follow an app's log, which all these write; gives the lines that were not there before."""
+    told = olist(settings, "apps", "logs", name, "-n", "200").stdout.splitlines(keepends=True)
+    assert {line.partition(" ")[0] for line in told} >= sources
+    reading = begin(settings, "apps", "logs", name, "-f", "-n", "1")
+    assert reading.stdout is not None
+    assert reading.stdout.readline()
+    try:
+        yield (line for line in reading.stdout if line not in told)
+    finally:
+        reading.terminate()
+        reading.communicate(timeout=60)
+
+
 def status(settings: Settings, name: str) -> dict[str, Any]:
     """`olist apps status NAME -o json`, whatever it says."""
     done = subprocess.run(
@@ -69,6 +86,24 @@ def status(settings: Settings, name: str) -> dict[str, Any]:
     (found,) = msgspec.json.decode(done.stdout)
     assert isinstance(found, dict)
     return found
+
+
+def served(settings: Settings, sample: str) -> float:
+    """One of the keeper's metrics; -1 when it serves none of that name."""
+    text = requests.get(f"http://127.0.0.1:{settings.metrics_port}/metrics", timeout=10).text
+    found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(sample)]
+    return float(found[0]) if found else -1.0
+
+
+def wait_until_served(settings: Settings, app: str, *, lag: range) -> None:
+    """Until the keeper tells that an app has so many records to read, and whether they wait."""
+
+    def told(metric: str) -> float:
+        return served(settings, f'olist_deployed_app_{metric}{{app="{app}"}}')
+
+    wait_until(lambda: told("lag_records") in lag, f"the keeper to tell that {app} has {lag} records to read")
+    waited = told("waiting_seconds")
+    assert 0 < waited < COMMAND_WITHIN_S if lag.start else waited == 0, waited
 
 
 class Load:
@@ -98,7 +133,7 @@ class Load:
             raise self.failure
 
     def pause(self) -> None:
-        """Return when nothing is written any more."""
+        """Return when nothing is written any more; `write` does it still."""
         self.flowing.clear()
         with self.between:
             return

@@ -10,14 +10,29 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from olist.settings import Settings
 from olist.stack.local import Stack
+from olist.stack.ports import free_ports
 from olist.tables import ORDERS, Order
 from olist.topics.admin import ensure_topics
 from stream_apps.deploy import keeping
 from stream_apps.deploy.folder import Deployment, deployments
-from tests.apps import COMMAND_WITHIN_S, Load, Rows, begin, by_status, expect_rows, olist, status
+from stream_apps.deploy.record import Record, Standing
+from stream_apps.deploy.saved_states import local, savepoints
+from tests.apps import (
+    COMMAND_WITHIN_S,
+    Load,
+    Rows,
+    begin,
+    by_status,
+    expect_rows,
+    following,
+    olist,
+    status,
+    wait_until_served,
+)
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -52,6 +67,7 @@ APP = FlinkApp(
 COUNT = "COUNT(*) AS orders, {}, {}"
 DOUBLED, NOT_DOUBLED = "COUNT(*) * 2 AS doubled", "CAST(NULL AS BIGINT) AS doubled"
 CUSTOMERS, NO_CUSTOMERS = "COUNT(DISTINCT customer_id) AS customers", "CAST(NULL AS BIGINT) AS customers"
+CARRIED = "restored, old rows not rewritten"
 ALL, WITHOUT_UNAVAILABLE = "", "WHERE order_status <> 'unavailable'"
 
 
@@ -81,7 +97,11 @@ def with_customers(orders: Mapping[str, Order]) -> Rows:
 @pytest.fixture
 def shop(flink_stack: Stack) -> Iterator[Settings]:
     """The servers with topics of the test's own; no app and no keeper is left behind."""
-    found = flink_stack.settings.model_copy(update={"topic_prefix": f"flinkapps{next(NUMBERS)}.public"})
+    changed = {
+        "topic_prefix": f"flinkapps{next(NUMBERS)}.public",
+        "metrics_port": free_ports(1, after=flink_stack.settings.flink_inner_port)[0],
+    }
+    found = flink_stack.settings.model_copy(update=changed)
     ensure_topics(found, [ORDERS])
     yield found
     for name in deployments(found):
@@ -97,6 +117,36 @@ def write(path: Path, columns: str, where: str = ALL) -> Path:
 def settled(settings: Settings, version: int, name: str = NAME) -> bool:
     found = status(settings, name)
     return bool(found["healthy"]) and found["version"] == version
+
+
+def record_of(settings: Settings, name: str = NAME) -> Record:
+    record = Deployment.of(settings, name).record()
+    assert record is not None
+    return record
+
+
+def current(settings: Settings) -> Standing:
+    """Where the version that runs stands."""
+    return Deployment.of(settings, NAME).standing(record_of(settings).current)
+
+
+def expect_savepoint(settings: Settings, path: str) -> None:
+    """It is whole, and the deployment's own."""
+    folder = local(path)
+    assert folder is not None
+    assert folder.parent == savepoints(Deployment.of(settings, NAME).state)
+    assert (folder / "_metadata").exists()
+
+
+def expect_restored(settings: Settings, version: int, *, of: int) -> None:
+    """A version runs from a version's savepoint. Rows do not tell: without a state a job reads all anew."""
+    assert settled(settings, version)
+    running, left = current(settings), Deployment.of(settings, NAME).standing(of)
+    expect_savepoint(settings, left.savepoint)
+    assert local(running.restored) == local(left.savepoint)
+    found = requests.get(f"{settings.flink_url}/jobs/{running.job}/checkpoints", timeout=10).json()
+    assert found["counts"]["restored"] == 1
+    assert local(found["latest"]["restored"]["external_path"]) == local(left.savepoint)
 
 
 @pytest.mark.timeout(1500)
@@ -116,12 +166,19 @@ def test_an_app_is_deployed_upgraded_put_back_rebuilt_and_rolled_back_while_orde
         expect_rows(shop, path, load, counts)  # the working tree changes nothing
         plan = olist(shop, "apps", "upgrade", NAME, "--file", str(path), "--plan")
         assert "+        SELECT order_status, COUNT(*) AS orders, COUNT(*) * 2 AS doubled" in plan.stdout
-        assert "restored" in plan.stdout
+        assert f"{NAME}: {CARRIED}: only what is computed last differs, from the same state" in plan.stdout.splitlines()
         assert status(shop, NAME)["version"] == 1
-        olist(shop, "apps", "upgrade", NAME, "--file", str(path), "--yes")
+        upgraded = olist(shop, "apps", "upgrade", NAME, "--file", str(path), "--yes")
+        assert upgraded.stdout.splitlines()[-1] == f"{NAME}: version 2 is healthy; its state: {CARRIED}"
         expect_rows(shop, path, load, doubled)
+        expect_restored(shop, 2, of=1)
 
-        # A change that it does not: the old version goes on by itself.
+        # Back without a rebuild in between: its own savepoint, and the changes since.
+        olist(shop, "apps", "rollback", NAME, "--yes")
+        expect_rows(shop, path, load, counts)
+        expect_restored(shop, 1, of=1)
+
+        # A change that the state does not survive: the old version goes on by itself.
         write(path, COUNT.format(DOUBLED, CUSTOMERS), WITHOUT_UNAVAILABLE)
         assert "state refused" in olist(shop, "apps", "upgrade", NAME, "--file", str(path), "--plan").stdout
         forewarned = olist(shop, "apps", "upgrade", NAME, "--file", str(path), "--yes", code=1)
@@ -129,16 +186,18 @@ def test_an_app_is_deployed_upgraded_put_back_rebuilt_and_rolled_back_while_orde
         refused = olist(shop, "apps", "upgrade", NAME, "--file", str(path), "--yes", "--anyway", code=1)
         assert "the old version runs again from where it stopped" in refused.stderr
         assert "--rebuild" in refused.stderr
-        assert settled(shop, version=2)
-        expect_rows(shop, path, load, doubled)
+        expect_restored(shop, 1, of=1)
+        expect_rows(shop, path, load, counts)
 
         rebuilt = olist(shop, "apps", "upgrade", NAME, "--file", str(path), "--yes", "--rebuild")
         assert "built anew" in rebuilt.stdout
         expect_rows(shop, path, load, with_customers)
+        anew = record_of(shop).current
+        expect_restored(shop, anew, of=anew)
 
         olist(shop, "apps", "rollback", NAME, "--yes")
-        assert settled(shop, version=2)
-        expect_rows(shop, path, load, doubled)
+        expect_restored(shop, 1, of=1)
+        expect_rows(shop, path, load, counts)
 
 
 @pytest.mark.timeout(900)
@@ -187,21 +246,47 @@ def test_an_app_is_stopped_goes_on_from_there_and_leaves_nothing_when_it_is_dele
     with Load(shop, seed=3) as load:
         olist(shop, "apps", "deploy", NAME, "--file", str(path))
         taken = olist(shop, "apps", "savepoint", NAME).stdout.strip()
-        assert taken.startswith("file:")
-        olist(shop, "apps", "stop", NAME)
+        expect_savepoint(shop, taken)
+        load.pause()
+        with following(shop, NAME, {"jobmanager", "taskmanager"}) as newer:
+            olist(shop, "apps", "stop", NAME)
+            asked = f"Triggering stop-with-savepoint for job {current(shop).job}"
+            assert next(line for line in newer if asked in line).startswith("jobmanager ")  # read until it comes
         found = status(shop, NAME)
         assert (found["state"], found["wanted"]) == ("stopped", "stopped")
+        stopped = current(shop)
+        assert local(stopped.savepoint) != local(taken)
         load.write(50)
+        olist(shop, "apps", "stop", NAME)
+        assert current(shop) == stopped, "to stop what is stopped changes nothing"
+        wait_until_served(shop, NAME, lag=range(50, 1000))  # what its last checkpoint had not read is counted too
         olist(shop, "apps", "restart", NAME)
+        expect_restored(shop, 1, of=1)
         expect_rows(shop, path, load, counts)
         olist(shop, "apps", "scale", NAME, "2")
         assert status(shop, NAME)["parallelism"] == 2
+        expect_restored(shop, 1, of=1)
         expect_rows(shop, path, load, counts)
+    wait_until_served(shop, NAME, lag=range(1))
+    expect_drained(shop)
     told = olist(shop, "apps", "delete", NAME)
     assert "nothing was removed" in told.stdout
     assert Deployment.of(shop, NAME).record() is not None
     olist(shop, "apps", "delete", NAME, "--yes")
     assert not Deployment.of(shop, NAME).path.exists()
+
+
+def expect_drained(settings: Settings) -> None:
+    """Stopped for good: the job has ended, with a savepoint of all that it held."""
+    before = current(settings)
+    olist(settings, "apps", "stop", NAME, "--drain")
+    found = current(settings)
+    assert found.job == before.job
+    expect_savepoint(settings, found.savepoint)
+    assert local(found.savepoint) not in map(local, before.states)
+    job = requests.get(f"{settings.flink_url}/jobs/{found.job}", timeout=10).json()
+    assert job["state"] == "FINISHED"
+    assert status(settings, NAME)["state"] == "stopped"
 
 
 @pytest.mark.timeout(300)
