@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import requests
 
 from olist.settings import Settings
 from olist.stack.local import Stack
@@ -21,7 +20,7 @@ from olist.topics.survey import Broker
 from stream_apps.deploy import keeping
 from stream_apps.deploy.folder import Deployment, deployments
 from stream_apps.deploy.loading import load_app
-from tests.apps import Load, Rows, begin, expect_rows, olist, status
+from tests.apps import Load, Rows, begin, expect_rows, following, olist, served, status, wait_until_served
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -110,13 +109,6 @@ def shop(stack: Stack) -> Iterator[Settings]:
     keeping.end(found)
 
 
-def served(settings: Settings, sample: str) -> float:
-    """One of the keeper's metrics."""
-    text = requests.get(f"http://127.0.0.1:{settings.metrics_port}/metrics", timeout=10).text
-    found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(sample)]
-    return float(found[0]) if found else 0.0
-
-
 def settled(settings: Settings, version: int) -> bool:
     found = status(settings, NAME)
     return bool(found["healthy"]) and found["version"] == version
@@ -171,8 +163,10 @@ def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Se
         wait_until(lambda: served(shop, taken) >= len(load.orders), "the keeper to tell what both workers took")
         healthy = f'olist_deployed_app_healthy{{app="{NAME}"}}'
         wait_until(lambda: served(shop, healthy) == 1, "the keeper to tell that it is healthy")
-        psutil.Process(before[0].pid).kill()
-        wait_until(lambda: Deployment.of(shop, NAME).standing(1).workers[0] != before[0], "another worker")
+        with following(shop, NAME, {f"app-{NAME}-0", f"app-{NAME}-1"}) as newer:
+            psutil.Process(before[0].pid).kill()
+            wait_until(lambda: Deployment.of(shop, NAME).standing(1).workers[0] != before[0], "another worker")
+            assert next(line for line in newer if line.startswith(f"app-{NAME}-0 "))  # read until it comes
         after = Deployment.of(shop, NAME).standing(1).workers
         assert after[1] == before[1], "the other worker goes on"
         expect_rows(shop, path, load, first)
@@ -188,10 +182,38 @@ def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Se
         wait_until(lambda: keeping.keeper(shop) not in (None, keeper), "another keeper")
         assert Deployment.of(shop, NAME).standing(1).workers == after
         expect_rows(shop, path, load, first)
+        expect_stopped_restarted_and_scaled(shop, path, load)
+    last = Deployment.of(shop, NAME).standing(1).workers
     keeping.end(shop)
-    assert not any(keeping.alive(worker) for worker in after), "the end of the stack is the workers' end"
+    assert not any(keeping.alive(worker) for worker in last), "the end of the stack is the workers' end"
     assert status(shop, NAME)["wanted"] == "running"
     wait_until(lambda: settled(shop, version=1), "what is wanted to run again")
+
+
+def expect_stopped_restarted_and_scaled(settings: Settings, path: Path, load: Load) -> None:
+    """Its two workers, and then one, go on from where they ended."""
+    deployment = Deployment.of(settings, NAME)
+    refused = olist(settings, "apps", "savepoint", NAME, code=1)
+    assert f"{NAME} keeps its state on the topic" in refused.stderr
+    load.pause()
+    before = deployment.standing(1).workers
+    olist(settings, "apps", "stop", NAME)
+    assert not any(keeping.alive(worker) for worker in before)
+    load.write(50)
+    stopped = deployment.standing(1)
+    olist(settings, "apps", "stop", NAME)
+    assert deployment.standing(1) == stopped, "to stop what is stopped changes nothing"
+    assert status(settings, NAME)["state"] == "stopped"
+    wait_until_served(settings, NAME, lag=range(50, 51))
+    olist(settings, "apps", "restart", NAME)
+    assert len(deployment.standing(1).workers) == 2
+    expect_rows(settings, path, load, first)
+    olist(settings, "apps", "scale", NAME, "1")
+    assert len(deployment.standing(1).workers) == 1
+    assert status(settings, NAME)["parallelism"] == 1
+    expect_rows(settings, path, load, first)
+    load.pause()
+    wait_until_served(settings, NAME, lag=range(1))
 
 
 @pytest.mark.timeout(300)
