@@ -157,8 +157,8 @@ class Load:
     def _go(self) -> None:
         try:
             while not self.ending.wait(0.05):
-                if self.flowing.is_set():
-                    with self.between:
+                with self.between:  # first, or a pause could come between the look and the write
+                    if self.flowing.is_set():
                         self.write(5)
         except BaseException as error:  # noqa: BLE001 - told to the test when it leaves
             self.failure = error

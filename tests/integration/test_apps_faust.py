@@ -99,7 +99,7 @@ def shop(stack: Stack) -> Iterator[Settings]:
     """The servers with topics of the test's own; no app and no keeper is left behind."""
     changed = {
         "topic_prefix": f"faustapps{next(NUMBERS)}.public",
-        "metrics_port": free_ports(1, after=stack.settings.flink_inner_port)[0],
+        "metrics_port": free_ports(1, after=stack.settings.opensearch_port + 1)[0],
     }
     found = stack.settings.model_copy(update=changed)
     ensure_topics(found, [ORDERS])
