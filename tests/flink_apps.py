@@ -16,9 +16,11 @@ from confluent_kafka import Consumer, TopicPartition
 from olist.changes import Position, codec
 from olist.contracts import Contract
 from olist.settings import Settings
+from olist.stack.flink_config import Folders
 from olist.topics.admin import admin_client, ensure_topics, topic_states
 from olist.topics.reading import Consumed
 from stream_apps.app import FlinkApp
+from stream_apps.deploy.saved_states import completed_at
 from stream_apps.flink.job import compile_plan, encode, job_of
 from stream_apps.flink.rest import Flink
 from stream_apps.flink.submit import submit, wait_healthy
@@ -70,10 +72,18 @@ class RunningApps:
         for job in self.jobs.values():
             self.flink.cancel(job, WITHIN_S)
 
+    def newest_checkpoints(self) -> dict[str, str]:
+        """By app, as they lie on disk: a JobManager that was killed knows of none."""
+        return {name: max(self._checkpoints(job), key=completed_at) for name, job in self.jobs.items()}
+
     def caught_up(self) -> None:
         """Wait until each has taken all that is on its topics."""
         for app in self.apps:
             wait_until(lambda app=app: not lag(self.settings, app), f"{app.name} to catch up", WITHIN_S)  # type: ignore[misc]
+
+    def _checkpoints(self, job: str) -> list[str]:
+        state = self.settings.home.resolve() / "flink"
+        return [path.as_uri() for path in Folders(state=state, scratch=state).checkpoints.glob(f"{job}/chk-*")]
 
     def _job(self, app: FlinkApp) -> Path:
         return self.folder / f"{app.name}.job.json"
