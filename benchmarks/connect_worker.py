@@ -32,12 +32,15 @@ class IcebergConnect(Connect):
     """The platform's own Connect server with another plugin."""
 
     name = SECTION
-    sections = ("connect", SECTION)
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.sections = ("connect", SECTION)
 
     @property
-    def plugins(self) -> Path:
+    def plugins(self) -> list[Path]:
         """A folder of links to the plugin's jars."""
-        return self.folder / "plugins"
+        return [self.folder / "plugins"]
 
     @property
     def log(self) -> Path:
@@ -54,7 +57,7 @@ class IcebergConnect(Connect):
         """Fetch the jars and link them where the worker looks for plugins."""
         installer = Installer(self.settings.cache.resolve(), offline=self.settings.offline)
         installer.install(locked(*self.sections))
-        folder = self.plugins / "iceberg"
+        folder = self.plugins[0] / "iceberg"
         folder.mkdir(parents=True, exist_ok=True)
         for artefact in locked(SECTION):
             path = installer.path(artefact)
