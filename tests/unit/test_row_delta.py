@@ -98,7 +98,8 @@ def test_a_replace_keeps_the_sequence_numbers_of_files_that_stay(lake: Lake) -> 
     lake.write(writer, [(1, 7)])  # one large file in all but name: it is no part of the next group
     keep = max(entries(writer.table), key=lambda found: found[1].sequence_number or 0)[1].data_file.file_path
     before = {e.data_file.file_path: e.sequence_number for _content, e in entries(writer.table)}
-    lake.properties(max_file_group_size_bytes="1")
+    two_files = int(2.5 * max(e.data_file.file_size_in_bytes for _content, e in entries(writer.table)))
+    lake.properties(max_file_group_size_bytes=str(two_files))
     lake.properties(max_run_bytes="1")
     lake.compact()
     after = lake.catalog.load_table(identifier("whole_notes"))
