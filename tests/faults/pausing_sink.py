@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from olist.batches import Batch
@@ -21,7 +21,8 @@ def pausing(table: SinkTable) -> SinkTable:
         refused = staging(batch)
         if not batch.frame.is_empty():
             table.stage = staging  # type: ignore[method-assign]
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this very thread: another one may take its time over a signal to the process, and the commit be through.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         return refused
 
     table.stage = stage  # type: ignore[method-assign]
