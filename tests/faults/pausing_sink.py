@@ -21,7 +21,7 @@ def pausing(table: SinkTable) -> SinkTable:
         refused = staging(batch)
         if not batch.frame.is_empty():
             table.stage = staging  # type: ignore[method-assign]
-            # To this very thread: another one may take its time over a signal to the process, and the commit be through.
+            # To this very thread: another may take its time over a signal to the process, and the commit be through.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         return refused
 
