@@ -181,13 +181,21 @@ def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetS
         asked = admin.list_offsets(
             dict.fromkeys(partitions, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
         )
-        later = [p for p in partitions if _fails_with(asked[p], ELECTING) and time.monotonic() < deadline]
+        later = [p for p in partitions if _is_unknown_yet(asked[p]) and time.monotonic() < deadline]
         for partition in set(partitions) - set(later):
-            answer: ListOffsetsResultInfo = _answer(asked[partition], f"{partition.topic}[{partition.partition}]")
+            name = f"{partition.topic}[{partition.partition}]"
+            answer: ListOffsetsResultInfo = _answer(asked[partition], name)
+            if answer.offset < 0:
+                raise ServerTrouble("kafka", f"{name}: the broker does not know its offsets yet")
             found[partition.topic][partition.partition] = answer.offset
         partitions = later
         time.sleep(ELECTION_PAUSE_S if later else 0)
     return {topic: dict(sorted(offsets.items())) for topic, offsets in found.items()}
+
+
+def _is_unknown_yet(future: Future[ListOffsetsResultInfo]) -> bool:
+    """No leader, or, from a broker that has just started, no offset: librdkafka gives a negative one for an answer."""
+    return _fails_with(future, ELECTING) or (future.exception() is None and future.result().offset < 0)
 
 
 def _fails_with(future: Future[T], codes: tuple[int, ...]) -> bool:
