@@ -39,8 +39,12 @@ class Names:
 
     @property
     def transactions(self) -> str:
-        """What its producers' transactional ids begin with. It stays while state is carried, which finishes them."""
-        return self.id
+        """What its producers' transactional ids begin with. It stays while state is carried, which finishes them.
+
+        A job that starts aborts every transaction whose id begins so. The colon is in no name: without it the start of
+        an app would end those of another whose name goes on where its own ends, and of its own later generations.
+        """
+        return f"{self.id}:"
 
 
 def names(settings: Settings, app: FlinkApp, generation: str = "") -> Names:

@@ -293,7 +293,7 @@ CREATE TEMPORARY TABLE `topic_of_order_documents` (
   'value.format' = 'raw',
   'value.fields-include' = 'EXCEPT_KEY',
   'sink.delivery-guarantee' = 'exactly-once',
-  'sink.transactional-id-prefix' = 'olist.public.order_documents',
+  'sink.transactional-id-prefix' = 'olist.public.order_documents:',
   'sink.transaction-naming-strategy' = 'POOLING',
   'properties.transaction.timeout.ms' = '900000',
   'properties.compression.type' = 'lz4'

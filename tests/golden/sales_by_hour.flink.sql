@@ -189,7 +189,7 @@ CREATE TEMPORARY TABLE `topic_of_sales_by_hour` (
   'value.format' = 'raw',
   'value.fields-include' = 'EXCEPT_KEY',
   'sink.delivery-guarantee' = 'exactly-once',
-  'sink.transactional-id-prefix' = 'olist.public.sales_by_hour',
+  'sink.transactional-id-prefix' = 'olist.public.sales_by_hour:',
   'sink.transaction-naming-strategy' = 'POOLING',
   'properties.transaction.timeout.ms' = '900000',
   'properties.compression.type' = 'lz4'

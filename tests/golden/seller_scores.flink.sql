@@ -158,7 +158,7 @@ CREATE TEMPORARY TABLE `topic_of_seller_scores` (
   'value.format' = 'raw',
   'value.fields-include' = 'EXCEPT_KEY',
   'sink.delivery-guarantee' = 'exactly-once',
-  'sink.transactional-id-prefix' = 'olist.public.seller_scores',
+  'sink.transactional-id-prefix' = 'olist.public.seller_scores:',
   'sink.transaction-naming-strategy' = 'POOLING',
   'properties.transaction.timeout.ms' = '900000',
   'properties.compression.type' = 'lz4'

@@ -80,6 +80,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remembering]:
     monkeypatch.setattr(foreground, "ensure_all_topics", lambda *_: None)
     monkeypatch.setattr(foreground, "LOOK_EVERY_S", 0.01)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else a test run under nohup would outlive its terminal
     yield made
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
@@ -81,10 +82,17 @@ def test_each_input_is_read_as_committed_under_the_apps_own_group() -> None:
     assert "'properties.isolation.level' = 'read_committed'" in table
 
 
+def test_no_apps_transactions_begin_like_anothers() -> None:
+    """Flink aborts by prefix: an app whose name begins another's would end that one's transactions with its start."""
+    longer = replace(APP, name=f"{APP.name}_too")
+    for other in (names(SETTINGS, longer), names(SETTINGS, APP, "g2")):
+        assert not other.transactions.startswith(names(SETTINGS, APP).transactions)
+
+
 def test_a_generation_has_a_group_and_transactions_of_its_own() -> None:
     first, second = statements(SETTINGS, APP), statements(SETTINGS, APP, "g2")
-    assert "'sink.transactional-id-prefix' = 'shop.public.counting'" in first[-1]
-    assert "'sink.transactional-id-prefix' = 'shop.public.counting.g2'" in second[-1]
+    assert "'sink.transactional-id-prefix' = 'shop.public.counting:'" in first[-1]
+    assert "'sink.transactional-id-prefix' = 'shop.public.counting.g2:'" in second[-1]
     assert "'properties.group.id' = 'shop.public.counting.g2'" in second[0]
     assert insert(SETTINGS, APP).startswith("INSERT INTO `topic_of_derived`")
 
