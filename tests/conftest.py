@@ -15,7 +15,7 @@ from olist.stack.local import Stack
 from olist.stack.ports import free_ports
 
 # Asserts in these helpers explain themselves as those in tests do.
-pytest.register_assert_rewrite("tests.faults.shop", "tests.shops", "tests.apps", "tests.waiting")
+pytest.register_assert_rewrite("tests.commands", "tests.faults.shop", "tests.shops", "tests.apps", "tests.waiting")
 
 hypothesis.settings.register_profile("tests", deadline=None)  # a machine that is busy is no finding
 hypothesis.settings.load_profile("tests")

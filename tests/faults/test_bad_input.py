@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from olist.changes import codec
@@ -13,6 +10,7 @@ from olist.tables import ORDER_REVIEWS, ORDERS, OrderReview
 from olist.topics.admin import admin_client, delete_topics, ensure_topics, topic_state
 from olist.topics.reading import read
 from sinks.targets import TARGETS
+from tests.commands import done
 from tests.faults.shop import Shop
 from tests.waiting import wait_until
 from tests.written import Writer, envelope
@@ -56,7 +54,7 @@ def test_a_topic_re_created_under_running_sinks_stops_them_and_a_rebuild_brings_
         assert "PositionRefused: " in sink.said()
         assert f"olist sink rebuild {sink.target}" in sink.said()
     for target in TARGETS:
-        olist(shop, "sink", "rebuild", target, "--yes")
+        done(shop.settings, "sink", "rebuild", target, "--yes")
     shop.replay("--from-start", "--yes")
     for target in TARGETS:
         shop.sink(target)
@@ -69,15 +67,3 @@ def letters(shop: Shop) -> list[dict[str, str]]:
     state = topic_state(admin_client(shop.settings.kafka_bootstrap), topic)
     records = [r for some in read(shop.settings.kafka_bootstrap, topic, state.first, state.end) for r in some]
     return [{name: value.decode() for name, value in record.headers() or []} for record in records]
-
-
-def olist(shop: Shop, *arguments: str) -> None:
-    """Run a command to its end."""
-    done = subprocess.run(
-        [sys.executable, "-m", "olist", *arguments],
-        env=shop.settings.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr

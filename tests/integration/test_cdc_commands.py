@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +21,7 @@ from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.tables import CUSTOMERS, SELLERS
 from producers.generation.dataset import generate
+from tests.commands import done, olist
 from tests.shops import (
     CapturedShop,
     administrators_url,
@@ -36,7 +35,6 @@ from tests.shops import (
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_S = 180.0
 A_CUSTOMER = "insert into customers values ('{0}', 'u', '01001', 'são paulo', 'SP')"
 
 
@@ -51,24 +49,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("commands") / "data"
     generate(folder, 60, 5, lambda _done: None)
     return folder
-
-
-def olist(settings: Settings, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "olist", *arguments],
-        env=settings.environment(),
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-
-
-def done(settings: Settings, *arguments: str, given: str = "") -> str:
-    ended = olist(settings, *arguments, given=given)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
 
 
 def test_a_connector_lives_from_apply_to_delete_by_commands_alone(shop: CapturedShop, data: Path) -> None:

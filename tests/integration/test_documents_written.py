@@ -4,8 +4,6 @@ does, and has no change streams that Debezium could read.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,13 +23,13 @@ from olist.tables import ORDER_REVIEWS
 from producers.sequence import sequence
 from producers.shop import documents as written
 from producers.shop.documents import ID, Collection, documents
+from tests.commands import done
 from tests.jvm import jvm
 from tests.shops import CapturedShop, shop_settings, source_rows
 from tests.unit.producers_dataset import files, small_shop, write_folder
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_S = 120.0
 ODD = {"text": 'ção "aspas" \\ $set.x\r\n\t\x01\U0001f600', "none": None, "micros": 1_507_288_035_000_000, "small": -1}
 
 
@@ -133,13 +131,4 @@ def test_a_replay_leaves_the_reviews_in_mongodb_and_everything_else_in_postgres(
 
 def replay(settings: Settings, data: Path) -> str:
     command = ("replay", "--to", "postgres", "--reviews", "mongodb", "--data", str(data))
-    ended = subprocess.run(
-        [sys.executable, "-m", "olist", *command],
-        env=settings.environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    return done(settings, *command)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -27,6 +25,7 @@ from olist.tables import (
 )
 from sinks.postgres.marts.apply import apply, drop, planned
 from sinks.postgres.table import PostgresTable
+from tests.commands import olist
 from tests.mart_oracle import ORACLES
 from tests.marts import ask, own_warehouse, write, write_none
 
@@ -94,17 +93,6 @@ def states(settings: Settings) -> dict[str, str]:
 
 def all_are(state: str) -> dict[str, str]:
     return dict.fromkeys(ORACLES, state)
-
-
-def olist(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from olist.cli.main import main; main()", *arguments],
-        env=settings.environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def type_of(settings: Settings, view: str, column: str) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,19 +13,15 @@ from hypothesis import strategies as st
 
 from olist.contracts import Contract
 from olist.errors import BadInput
-from olist.positions import TopicState
 from olist.settings import Settings
 from olist.stack.companions import companions
 from olist.stack.local import Stack
 from olist.tables import ORDERS
 from stream_apps.app import FaustApp, Input
-from stream_apps.deploy import catching_up, keeping
-from stream_apps.deploy.catching_up import as_far
+from stream_apps.deploy import keeping
 from stream_apps.deploy.engine import Phase, Sight
-from stream_apps.deploy.exchange import edits, row
 from stream_apps.deploy.folder import Busy, Deployment
 from stream_apps.deploy.health import HOPELESS_AFTER, judge, reason
-from stream_apps.deploy.lag import Lag, distances
 from stream_apps.deploy.loading import load_app, loaded
 from stream_apps.deploy.reconcile import (
     LONGEST_PAUSE_S,
@@ -280,79 +274,6 @@ def test_a_state_is_refused_with_the_field_that_stands_in_the_way() -> None:
     assert "must of the state is new and has no default" in changes(demanding)
     assert changes(deeper) == ["at of Inner is of another type"]
     assert changes(State, by=("customer_id",)) == ["orders is read by other columns: the keys of the states are others"]
-
-
-def wire(after: str) -> bytes:
-    return b'{"before":null,"after":%s,"op":"u","ts_ms":1}' % after.encode()
-
-
-def test_rows_are_compared_without_what_differs_between_any_two_writers() -> None:
-    there = {b"same": wire('{"a":1}'), b"new form": wire('{"a":1}'), b"left": wire('{"a":3}'), b"deleted": None}
-    wanted = {b"same": wire('{"a":1}').replace(b"1}", b"1} "), b"new form": wire('{"a":1,"b":2}'), b"more": wire("{}")}
-    assert dict(edits(there, wanted)) == {
-        b"new form": wanted[b"new form"],
-        b"more": wanted[b"more"],
-        b"left": None,
-    }
-
-
-def test_a_delete_is_no_row_be_it_an_envelope_or_its_tombstone() -> None:
-    assert row(None) is row(wire("null")) is None
-    assert list(edits({b"k": wire("null")}, {})) == []
-    assert list(edits({b"k": wire("{}")}, {b"k": None})) == [(b"k", None)]
-
-
-@given(
-    there=st.dictionaries(st.binary(max_size=2), st.none() | st.integers(0, 3).map(lambda n: wire(str(n)))),
-    wanted=st.dictionaries(st.binary(max_size=2), st.none() | st.integers(0, 3).map(lambda n: wire(str(n)))),
-)
-def test_after_the_edits_the_topic_holds_the_wanted_rows_and_repeating_changes_nothing(
-    there: dict[bytes, bytes | None], wanted: dict[bytes, bytes | None]
-) -> None:
-    after = {**there, **dict(edits(there, wanted))}
-    assert {k: v for k, v in after.items() if v} == {k: v for k, v in wanted.items() if v}
-    assert list(edits(after, wanted)) == []
-
-
-def test_lag_counts_from_what_was_committed_or_the_first_record_that_is_there() -> None:
-    state = TopicState("t", "id", {0: 5, 1: 0, 2: 7}, {0: 9, 1: 4, 2: 7})
-    assert distances(state, {("t", 0): 8, ("other", 1): 4}) == {0: 1, 1: 4}
-    assert distances(state, {("t", 0): 2}) == {0: 4, 1: 4}  # what was before 5 is compacted away
-    assert distances(state, {("t", 0): 9, ("t", 1): 5}) == {}
-
-
-def test_a_new_version_is_as_far_as_the_old_one_only_where_it_has_read_what_that_has() -> None:
-    states = [TopicState("t", "id", {0: 5, 1: 0}, {0: 100, 1: 0}), TopicState("u", "id", {0: 0}, {0: 50})]
-    old = {("t", 0): 40, ("u", 0): 20}
-    assert as_far(old, {("t", 0): 40, ("u", 0): 21}, states)
-    assert not as_far(old, {("t", 0): 90, ("u", 0): 10}, states), "as many wait, and others"
-    assert not as_far(old, {("u", 0): 20}, states)
-    assert as_far({("t", 0): 4, ("u", 0): 20}, {("u", 0): 20}, states), "what was before 5 is compacted away"
-    assert not as_far({("t", 0): 40}, {("t", 0): 90, ("u", 0): 49}, states), "nobody knows how far the old one was"
-
-
-def test_a_rebuild_beside_a_stopped_version_waits_until_it_has_read_as_far(monkeypatch: pytest.MonkeyPatch) -> None:
-    stands = {"old": [40], "new": [10, 39, 40]}
-
-    def committed(_settings: Settings, group: str, _states: object) -> dict[tuple[str, int], int]:
-        return {("t", 0): stands[group].pop(0) if len(stands[group]) > 1 else stands[group][0]}
-
-    def lag(_settings: Settings, group: str, topics: Iterable[str]) -> Lag:
-        return Lag(60, 1000.0 if "t" in topics else 0.0)  # as many wait for the one as for the other
-
-    state = TopicState("t", "id", {0: 0}, {0: 100})
-    monkeypatch.setattr(catching_up, "committed", committed)
-    monkeypatch.setattr(catching_up, "lag", lag)
-    monkeypatch.setattr(catching_up, "topic_states", lambda *_: {"t": state})
-    monkeypatch.setattr(catching_up, "LOOK_EVERY_S", 0.0)
-    engine: Any = SimpleNamespace(
-        look=lambda *_: Sight(phase="running"),
-        group=lambda place: place,
-        topics=lambda place: ["t", f"{place}.by-key"],
-    )
-    old: Any = "old"
-    new: Any = "new"
-    assert list(catching_up.until_caught_up(Settings(), engine, old, new, Standing())) == [60, 60, 60]
 
 
 def test_a_generation_of_its_own_writes_beside_the_real_topics_under_the_same_table(tmp_path: Path) -> None:
