@@ -1,6 +1,7 @@
 """Typed settings: env name, default, what it means. The only reader of the environment.
 
-Every field is read from ``OLIST_<NAME>`` or a line of ``.env`` in the working folder. A server whose address is given
+Every field is read from ``OLIST_<NAME>`` or a line of ``.env`` in the working folder; an empty value is none, so that
+the default counts. A server whose address is given
 (``OLIST_KAFKA``, ``OLIST_POSTGRES``, ``OLIST_S3``, ``OLIST_OPENSEARCH``, ``OLIST_CONNECT``, ``OLIST_FLINK``) is used as
 it is and not started here.
 """
@@ -10,10 +11,11 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from olist.errors import BadInput
@@ -22,7 +24,9 @@ from olist.errors import BadInput
 class Settings(BaseSettings):
     """All settings. Read once at the edge (`settings()`), then passed in."""
 
-    model_config = SettingsConfigDict(env_prefix="OLIST_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="OLIST_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     home: Path = Field(Path(".olist"), description="data, logs and run state of the local servers")
     cache: Path = Field(
@@ -93,6 +97,12 @@ class Settings(BaseSettings):
     log_format: str = Field("console", pattern="^(console|json)$", description="console or json")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least severe level logged")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Blank means unset: an empty path would be the working folder, and `${VAR:-}` of a compose file is empty."""
+        return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
+
     @property
     def kafka_bootstrap(self) -> str:
         """``host:port[,host:port]`` of the Kafka in use."""
@@ -156,10 +166,12 @@ def settings() -> Settings:
     """The process's settings.
 
     Raises:
-        BadInput: a variable that does not parse, named with its value's problem.
+        BadInput: a variable that does not parse, named with its value's problem; or a `.env` that is not UTF-8.
     """
     try:
         return Settings()
+    except UnicodeDecodeError as error:
+        raise BadInput(f".env: {error}", hint="save it as UTF-8") from error
     except ValidationError as error:
         problems = "; ".join(f"OLIST_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise BadInput(f"settings: {problems}", hint="`olist settings` lists every setting with its default") from error

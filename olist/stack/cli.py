@@ -80,6 +80,8 @@ def down(delete: bool, yes: bool) -> None:
 
 def _delete(stopped: Stack, *, yes: bool) -> None:
     paths = stopped.data()
+    if paths:
+        stopped.home.require_own()
     for path in paths:
         click.echo(f"{path}")
     if paths and (yes or click.confirm("Remove all of these?")):

@@ -1,17 +1,22 @@
-"""Where the stack of one home keeps its run state: lock, state, requests, logs."""
+"""Where the stack of one home keeps its run state: lock, state, requests, logs; and whether the folder is its own."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from olist.errors import StackError
+from olist.errors import BadInput, StackError
 
 LOOK_EVERY_S = 0.02
+MARK = ".olist-home"
+MARK_TEXT = "This folder was made by `olist`. `olist down --delete` removes what its servers wrote here.\n"
+MADE_HERE = {"kafka", "postgres", "s3", "opensearch", "connect", "flink", "apps", "faust", "generated", "logs", "run"}
+"""All that a home of a version without `MARK` may hold."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +40,53 @@ class Home:
         """A file here, named like a server, asks the supervisor to start it; it removes the file when it has begun."""
         return self.run / "requests"
 
+    @property
+    def mark(self) -> Path:
+        """The file that says that the stack made this folder."""
+        return self.path / MARK
+
     def log(self, name: str) -> Path:
         """The output of a server, or of the supervisor."""
         return self.path / "logs" / f"{name}.log"
 
     def make(self) -> None:
         """Create the folders. The run folder is the owner's alone: who can write there can start servers."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.claim_folder()
         self.run.mkdir(mode=0o700, exist_ok=True)
         self.requests.mkdir(exist_ok=True)
+
+    def claim_folder(self) -> None:
+        """Create the folder and mark it as the stack's own, unless it holds what may be somebody else's."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not any(self.path.iterdir()) or self._is_of_an_earlier_version():
+            self.mark.write_text(MARK_TEXT, encoding="utf-8")
+
+    def require_own(self) -> None:
+        """Refuse to remove anything from a folder that the stack did not make, or that somebody lives in.
+
+        Raises:
+            BadInput: with the reason and the way out.
+        """
+        for lived_in, name in ((Path.cwd(), "the folder you are in"), (Path.home(), "your home folder")):
+            if self.path in (lived_in, *lived_in.parents):
+                raise BadInput(
+                    f"nothing was removed: OLIST_HOME is {self.path}, and {name} is it or lies in it",
+                    hint="set OLIST_HOME to a folder of its own, or say it again from a folder outside of it",
+                )
+        if not self.mark.is_file() and not self._is_of_an_earlier_version():
+            raise BadInput(
+                f"nothing was removed: {self.path} has no {MARK}, so what it holds may not be the stack's",
+                hint=f"look into it; if all of it is the stack's: touch {shlex.quote(str(self.mark))}, then again",
+            )
+
+    def _is_of_an_earlier_version(self) -> bool:
+        """It has a supervisor's lock and log, and nothing that no supervisor would have made."""
+        try:
+            held_by = (self.run / "lock").read_bytes()
+            there = {entry.name for entry in self.path.iterdir()}
+        except OSError:
+            return False
+        return held_by.isdigit() and self.log("supervisor").is_file() and there <= MADE_HERE
 
     def supervisor(self) -> int | None:
         """Pid of the living supervisor, who holds the lock, or None."""

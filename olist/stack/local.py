@@ -177,11 +177,14 @@ class Stack:
 
         Raises:
             StackError: they still run.
+            BadInput: the home is not the stack's own folder.
         """
         if self.home.supervisor() is not None:
             raise StackError("the stack still runs", hint="olist down")
+        if self.data():
+            self.home.require_own()
         for path in reversed(self.data()):
-            shutil.rmtree(path)
+            path.unlink() if path.is_symlink() else shutil.rmtree(path)  # a user's own link is not followed
 
     def obituary(self, state: ServerState) -> str:
         """How a server ended, with the last lines of its log."""

@@ -14,6 +14,7 @@ from typing import IO
 
 from olist.errors import BadInput
 from olist.settings import Settings
+from olist.stack.home import Home
 from stream_apps.deploy.record import Record, Standing, read, write
 
 RECORD, LOCK = "record.json", "lock"
@@ -67,6 +68,7 @@ class Deployment:
 
     def make(self) -> None:
         """Create the folder, so that one can be alone with it."""
+        Home(self.path.parents[1]).claim_folder()
         self.path.mkdir(parents=True, exist_ok=True)
 
     def clear(self) -> None:

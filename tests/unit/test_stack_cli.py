@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
-from olist.settings import settings
+from olist.errors import BadInput
+from olist.settings import Settings, settings
 from olist.stack import cli
-from olist.stack.home import Home
+from olist.stack.home import MADE_HERE, Home
+from olist.stack.servers import servers
 from olist.stack.state import RunState, ServerState, write_state
 
 
@@ -54,14 +56,86 @@ def test_logs_show_the_last_lines_of_one_server() -> None:
     assert result.stdout == "last words\n"
 
 
-def test_delete_lists_what_it_would_remove_and_asks_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OLIST_HOME", str(tmp_path))
+@pytest.fixture
+def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that OLIST_HOME names, with what looks like a server's folder, and the user somewhere else."""
+    home = tmp_path / "home"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("OLIST_HOME", str(home))
     settings.cache_clear()
-    kept = tmp_path / "kafka" / "data"
+    yield home
+    settings.cache_clear()
+
+
+def down_and_delete(*more: str) -> Result:
+    return CliRunner().invoke(cli.down, ["--delete", *more], input="n\n")
+
+
+def with_data(home: Path) -> Path:
+    kept = home / "kafka" / "data"
     kept.mkdir(parents=True)
-    result = CliRunner().invoke(cli.down, ["--delete"], input="n\n")
+    return kept
+
+
+def test_delete_lists_what_it_would_remove_and_asks_first(chosen: Path) -> None:
+    Home(chosen).make()
+    kept = with_data(chosen)
+    result = down_and_delete()
     assert str(kept.parent) in result.stdout
     assert kept.exists()
-    CliRunner().invoke(cli.down, ["--delete", "--yes"])
+    down_and_delete("--yes")
     assert not kept.exists()
-    settings.cache_clear()
+
+
+def test_delete_removes_nothing_from_a_folder_that_the_stack_did_not_make(chosen: Path) -> None:
+    kept = with_data(chosen)
+    Home(chosen).make()  # servers were started in it all the same: that does not make the rest of it theirs
+    result = down_and_delete("--yes")
+    assert kept.exists()
+    assert "has no .olist-home" in str(result.exception)
+    (chosen / ".olist-home").touch()  # the way out that is named
+    down_and_delete("--yes")
+    assert not kept.exists()
+
+
+def test_a_home_of_an_earlier_version_is_known_by_its_supervisor_and_nothing_foreign(chosen: Path) -> None:
+    kept = with_data(chosen)
+    for name, text in {"run/lock": "4711", "logs/supervisor.log": ""}.items():
+        (chosen / name).parent.mkdir()
+        (chosen / name).write_text(text)
+    (chosen / "thesis.tex").touch()
+    down_and_delete("--yes")
+    assert kept.exists()
+    (chosen / "thesis.tex").unlink()
+    down_and_delete("--yes")
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("home", [".", "..", "/", "~", "below"])
+def test_delete_never_empties_where_somebody_lives(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    path = {"~": tmp_path / "user", "below": tmp_path}.get(home, Path(home).resolve())
+    with pytest.raises(BadInput, match="nothing was removed"):
+        Home(path).require_own()
+
+
+def test_every_servers_folder_is_known_in_a_home_of_an_earlier_version() -> None:
+    there = {
+        server.folder.relative_to(Path.cwd() / ".olist").parts[0]
+        for server in servers(Settings(home=Path(".olist"))).values()
+    }
+    assert there <= MADE_HERE
+
+
+def test_a_users_own_link_is_removed_and_what_it_leads_to_stays(chosen: Path, tmp_path: Path) -> None:
+    Home(chosen).make()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (chosen / "kafka").symlink_to(disk)
+    down_and_delete("--yes")
+    assert disk.exists()
+    assert not (chosen / "kafka").is_symlink()
