@@ -9,18 +9,15 @@ from uuid import uuid4
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.io.pyarrow import (
-    compute_statistics_plan,
-    data_file_statistics_from_parquet_metadata,
-    parquet_path_to_id_mapping,
-    schema_to_pyarrow,
-)
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 from pyiceberg.types import LongType, NestedField, StringType
+
+from olist.lake.statistics import FULL, file_statistics
 
 # Reserved field ids of position-delete files: Iceberg specification, "Reserved Field IDs".
 DELETE_PATH, DELETE_POS = "file_path", "pos"
@@ -79,12 +76,12 @@ class Writing:
     def listed(
         self, path: str, metadata: Any, size: int, schema: Schema, content: DataFileContent, partition: Record
     ) -> DataFile:
-        """A written file as a manifest lists it; `metadata` is Parquet's own, `size` in bytes."""
-        statistics = data_file_statistics_from_parquet_metadata(
-            parquet_metadata=metadata,
-            stats_columns=compute_statistics_plan(schema, self.table.properties),
-            parquet_column_mapping=parquet_path_to_id_mapping(schema),
-        )
+        """A written file as a manifest lists it; `metadata` is Parquet's own, `size` in bytes.
+
+        A delete file says in full which paths it names: by beginnings alone, all files of a table are alike, and every
+        reader would open it for each.
+        """
+        properties = self.table.properties if content is DataFileContent.DATA else FULL
         made = DataFile.from_args(
             content=content,
             file_path=path,
@@ -95,7 +92,7 @@ class Writing:
             spec_id=self.spec.spec_id,
             equality_ids=None,
             key_metadata=None,
-            **statistics.to_serialized_dict(),
+            **file_statistics(metadata, schema, properties),
         )
         made.spec_id = self.spec.spec_id
         return made
