@@ -8,6 +8,7 @@ OlistError                 `hint` is the way out, printed under the message
 │   ├── ContractRefused    a target's schema and the contract cannot both be right
 │   ├── PositionRefused    the topic is not the one whose positions the target holds
 │   ├── Fenced             another process owns these partitions now; this one is the zombie
+│   │   └── TargetRewound  the target fell behind what this process left there: emptied, restored, made again
 │   └── TooManyDeadLetters a bad deploy must not drain a topic into the dead letters
 ├── ServerTrouble          a server did not answer or said "later": wait, retry from the same position
 └── StackError             a server of this machine could not be installed, started or found
@@ -61,6 +62,13 @@ class PositionRefused(Stopped):
 
 class Fenced(Stopped):
     """Another process committed for these partitions since this one last did."""
+
+
+class TargetRewound(Fenced):
+    """The target stands before where this process left it, which no other writer does: somebody emptied or restored it.
+
+    Nothing was written. Opening the table again tells where it stands now, and reading goes on from there.
+    """
 
 
 class TooManyDeadLetters(Stopped):

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 
 import msgspec
 
-from olist.errors import Fenced, PositionRefused
+from olist.errors import Fenced, PositionRefused, TargetRewound
 
 
 class Positions(msgspec.Struct, frozen=True):
@@ -66,11 +66,18 @@ class Positions(msgspec.Struct, frozen=True):
         """Refuse to go on unless the target still stands where this process started from.
 
         Raises:
+            TargetRewound: it stands before that in some of them, to which no writer would have moved it.
             Fenced: it does not; another process has committed for these partitions.
         """
         moved = {p: (offset, self.next.get(p, 0)) for p, offset in started.items() if self.next.get(p, 0) != offset}
         if moved:
             told = ", ".join(f"partition {p}: expected {ours}, found {found}" for p, (ours, found) in moved.items())
+            if any(found < ours for ours, found in moved.values()):
+                raise TargetRewound(
+                    f"{where}: it stands before where this process left it in {self.topic} ({told}): "
+                    "somebody emptied it, restored it or made it again; nothing was written",
+                    hint="start again: reading goes on from what the target holds",
+                )
             raise Fenced(
                 f"{where}: another process has written {self.topic} since this one did ({told}); nothing was written",
                 hint="this process was paused or cut off and has lost its partitions; restart it and it joins again",

@@ -13,7 +13,7 @@ import structlog
 
 from olist.contracts import Contract
 from olist.dead_letters import DeadLetters
-from olist.errors import PositionRefused
+from olist.errors import PositionRefused, TargetRewound
 from olist.positions import TopicState, check_topic
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_states
@@ -42,6 +42,7 @@ class Runner:
         self.patience = patience
         self.owned: Mapping[str, frozenset[int]] = {}
         self.throughput = Throughput(time.monotonic())
+        self._again: dict[str, Mapping[int, int]] = {}  # topics to read again, and from where
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sink")
 
     def run(self, source: Source, *, most: int, interval_s: float) -> None:
@@ -53,6 +54,8 @@ class Runner:
                 due = time.monotonic()
                 for topic, rest_s in self.flush(polled).items():
                     source.rest(topic, time.monotonic() + rest_s)
+                while self._again:
+                    source.go_to(*self._again.popitem())
                 if line := self.throughput.take(sum(map(len, polled.records.values())), time.monotonic()):
                     log.info("written", **line)
         finally:
@@ -81,9 +84,18 @@ class Runner:
         if not news:
             return {}
         self._check_topics(news)
-        list(self._pool.map(lambda t: self.writers[t].write(polled.records.get(t, []), polled.ends.get(t, {})), news))
+        list(self._pool.map(lambda topic: self._write(topic, polled), news))
         rests = {topic: self.writers[topic].table.rest_s() for topic in news}
         return {topic: rest_s for topic, rest_s in rests.items() if rest_s > 0}
+
+    def _write(self, topic: str, polled: Polled) -> None:
+        """Write a topic's part of a poll. Where its target was set back meanwhile, take it over again as it is now."""
+        writer = self.writers[topic]
+        try:
+            writer.write(polled.records.get(topic, []), polled.ends.get(topic, {}))
+        except TargetRewound as rewound:
+            log.warning("reading again", topic=topic, reason=str(rewound))
+            self._again[topic] = writer.take_over(self.owned[topic], self._states([topic])[topic])
 
     def _poll(self, source: Source, most: int, within_s: float) -> Polled:
         try:

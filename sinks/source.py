@@ -94,6 +94,19 @@ class Source:
             self._consumer.pause(owned)
             self._resting[topic] = until
 
+    def go_to(self, topic: str, starts: Mapping[int, int]) -> None:
+        """Read on elsewhere in a topic's partitions; what was fetched of them and not yet polled is dropped.
+
+        Every partition is assigned anew: librdkafka refuses to seek in one whose fetching has not begun.
+        """
+        reached = {(p.topic, p.partition): p.offset for p in self._consumer.position(self._starts)}
+        for partition in self._starts:
+            if partition.topic == topic:
+                partition.offset = starts[partition.partition] or OFFSET_BEGINNING
+            elif (offset := reached[partition.topic, partition.partition]) >= 0:  # else nothing of it was polled yet
+                partition.offset = offset
+        self._consumer.assign(self._starts)
+
     def _wake(self, now: float) -> None:
         rested = {topic for topic, until in self._resting.items() if until <= now}
         if rested:

@@ -1,4 +1,4 @@
-"""A topic whose table asks for a rest stays at the broker; the others are read on, and nothing of it is skipped."""
+"""One topic is left to rest, or read again, while the others are read on and nothing of any is skipped."""
 
 from __future__ import annotations
 
@@ -53,4 +53,20 @@ def test_a_resting_topic_holds_up_no_other_and_loses_nothing(settings: Settings)
     source.rest(topics[tired], 0.0)  # it is over
     wait_until(lambda: len(keys_of(source, seen)[topics[tired]]) == 4, "what came during the rest")
     assert len(set(seen[topics[tired]])) == 4
+    source.close()
+
+
+def test_one_topic_is_read_again_and_the_other_goes_on_where_it_was(settings: Settings) -> None:
+    writer, emptied, other = Writer(settings), fresh(), fresh()
+    topics = {contract: contract.topic(settings.topic_prefix) for contract in (emptied, other)}
+    for contract in topics:
+        writer.create(contract, [parcel(name) for name in "abc"])
+    source = Source(settings, "read again", sorted(topics.values()), from_the_beginning)
+    seen: dict[str, list[bytes | None]] = {}
+    wait_until(lambda: sum(map(len, keys_of(source, seen).values())) == 6, "the records")
+    source.go_to(topics[emptied], dict.fromkeys(range(settings.partitions), 0))
+    wait_until(lambda: len(keys_of(source, seen)[topics[emptied]]) == 6, "the same records again")
+    writer.create(other, [parcel("d")])
+    wait_until(lambda: len(keys_of(source, seen)[topics[other]]) == 4, "what came to the other meanwhile")
+    assert {topic: len(set(keys)) for topic, keys in seen.items()} == {topics[emptied]: 3, topics[other]: 4}
     source.close()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from olist.errors import Fenced, PositionRefused
+from olist.errors import Fenced, PositionRefused, TargetRewound
 from olist.positions import Positions, TopicState, check_topic
 
 HELD = Positions("t", "id-1", {0: 10, 1: 0})
@@ -26,6 +26,16 @@ def test_positions_that_another_process_moved_fence_this_one() -> None:
     with pytest.raises(Fenced, match="partition 0: expected 8, found 10"):
         HELD.expect("lake table t", {0: 8})
     HELD.expect("lake table t", {0: 10})
+
+
+def test_positions_before_where_this_process_left_them_say_that_the_target_was_set_back() -> None:
+    with pytest.raises(TargetRewound, match="emptied it, restored it"):
+        HELD.expect("lake table t", {0: 11})
+    with pytest.raises(TargetRewound):
+        HELD.expect("lake table t", {0: 8, 1: 3})
+    with pytest.raises(Fenced) as ahead:
+        HELD.expect("lake table t", {0: 8})
+    assert not isinstance(ahead.value, TargetRewound)
 
 
 @pytest.mark.parametrize(
