@@ -12,8 +12,8 @@ import psycopg
 
 from olist.batches import OFFSET, PARTITION
 from olist.contracts import Contract
+from olist.lake.ancestry import POSITIONS
 from olist.lake.catalog import identifier, open_catalog
-from olist.lake.table import POSITIONS
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.opensearch.client import Client

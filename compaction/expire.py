@@ -1,14 +1,15 @@
 """Expire snapshots by age and count, and find the files that only they used.
 
 Kept are the last snapshots of every branch (by ``history.expire.*`` of the table, or of the branch where it says its
-own), every tag and every branch's head. What an expired snapshot said of positions is folded into the table property
-`AUDITED` in the same commit: partition -> the offset up to which ranges were seen to follow each other without gap or
-overlap. So `AUDITED` and the ranges of the snapshots after `AUDITED_TO` always add up to the table's positions.
+own), every tag, every branch's head, and main back to the newest snapshot that says where the table stands. What an
+expired snapshot said of positions is folded into the table property `AUDITED` in the same commit: partition -> the
+offset up to which ranges were seen to follow each other without gap or overlap. So `AUDITED` and the ranges of the
+snapshots after `AUDITED_TO` always add up to the table's positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -26,15 +27,9 @@ from pyiceberg.table.update import (
 )
 
 from compaction.thresholds import Keeping
-from olist.errors import Stopped
+from olist.lake.ancestry import AUDITED, AUDITED_TO, ancestry, audited_of, carries_positions, fold, ranges_of
 from olist.lake.contents import Manifests
 from olist.lake.moves import MOVES
-from olist.lake.table import MOVED
-
-AUDITED = "olist.positions.audited"
-AUDITED_TO = f"{AUDITED}-to"  # table property: the sequence number of the newest snapshot in the audit
-
-Ranges = Mapping[int, tuple[int, int]]  # topic partition -> [from, to)
 
 
 def expired(metadata: TableMetadata, keeping: Keeping, now_ms: int) -> list[Snapshot]:
@@ -48,8 +43,18 @@ def expired(metadata: TableMetadata, keeping: Keeping, now_ms: int) -> list[Snap
             on_branches |= {snapshot.snapshot_id for snapshot in chain}
             kept |= {snapshot.snapshot_id for snapshot in _kept_of(chain, ref, keeping, now_ms)}
     kept |= young - on_branches  # rolled back a moment ago
+    kept |= _positioned(metadata)
     gone = [snapshot for snapshot in metadata.snapshots if snapshot.snapshot_id not in kept]
     return sorted(gone, key=lambda snapshot: snapshot.sequence_number or 0)
+
+
+def _positioned(metadata: TableMetadata) -> set[int]:
+    """Main's snapshots back to the newest that carries positions: without it nobody knows where the table stands."""
+    chain = list(ancestry(metadata))
+    for number, snapshot in enumerate(chain):
+        if carries_positions(snapshot):
+            return {one.snapshot_id for one in chain[: number + 1]}
+    return set()
 
 
 def _kept_of(chain: list[Snapshot], ref: SnapshotRef, keeping: Keeping, now_ms: int) -> Iterator[Snapshot]:
@@ -65,36 +70,6 @@ def _ancestors(metadata: TableMetadata, snapshot_id: int | None) -> Iterator[Sna
     while snapshot_id is not None and (snapshot := metadata.snapshot_by_id(snapshot_id)) is not None:
         yield snapshot
         snapshot_id = snapshot.parent_snapshot_id
-
-
-def fold(audited: Mapping[int, int], moved: Iterable[Ranges]) -> dict[int, int]:
-    """The audit with the ranges of one commit after the other behind it.
-
-    Raises:
-        Stopped: two ranges of a partition overlap or leave a gap.
-    """
-    ends = dict(audited)
-    for ranges in moved:
-        for partition, (start, end) in ranges.items():
-            if ends.get(partition, start) != start:
-                raise Stopped(
-                    f"positions of partition {partition}: a commit began at {start}, those before it end at "
-                    f"{ends[partition]}; changes are {'lost' if start > ends[partition] else 'doubled'}",
-                    hint="`olist check` shows which rows; `olist sink rebuild iceberg` reads the topic again",
-                )
-            ends[partition] = end
-    return ends
-
-
-def ranges_of(snapshot: Snapshot) -> Ranges:
-    """The positions that a commit moved."""
-    text = snapshot.summary.get(MOVED) if snapshot.summary else None
-    return msgspec.json.decode(text, type=dict[int, tuple[int, int]]) if text else {}
-
-
-def audited_of(metadata: TableMetadata) -> dict[int, int]:
-    """What the table's property says of snapshots that have expired."""
-    return msgspec.json.decode(metadata.properties.get(AUDITED, "{}"), type=dict[int, int])
 
 
 def audit(metadata: TableMetadata, gone: Sequence[int]) -> tuple[dict[int, int], int]:

@@ -24,6 +24,7 @@ from compaction.storage import delete
 from compaction.thresholds import Thresholds, keeping, thresholds
 from olist.batches import COMMITTED_AT, OFFSET, PARTITION
 from olist.contracts import Contract
+from olist.lake.ancestry import table_positions
 from olist.lake.catalog import identifier
 from olist.lake.contents import Contents
 from olist.lake.live_rows import live_rows
@@ -128,9 +129,11 @@ class Job:
 
         Raises:
             FileNotFoundError: a file that the table names is gone, or the table was dropped.
+            PositionRefused: another engine has set the table back; nothing of it is touched until that is resolved.
             ServerTrouble: catalog or storage is away; what was committed stays.
             Stopped: positions of expired commits do not follow each other.
         """
+        table_positions(table, self.contract.table)
         scan = self.means.now_ms() - self._scanned_ms >= SCAN_EVERY_MS
         before, started = self.look(table, scan=scan), time.monotonic()
         counted = Counted()

@@ -4,7 +4,7 @@
              new files that a sweep may have deleted are not committed either
 2. translate deletes that arrived since the work began are said again of the new files
 3. clear     delete files that refer to nothing live any more are removed too
-4. commit    one snapshot of operation ``replace``; positions are not touched, so they stay as the writers set them
+4. commit    one snapshot of operation ``replace``; the positions of the head are carried on as they are
 
 A live writer can only make this repeat, never fail: its new rows are in other files, its deletes are translated. Killed
 before 4, or with an outcome that stays unknown, nothing is cleaned up: what no snapshot refers to is an orphan.
@@ -28,12 +28,12 @@ from compaction.facts import Place, Reader
 from compaction.storage import delete
 from compaction.translate import translate
 from olist.errors import ServerTrouble
+from olist.lake.ancestry import CARRIER, POSITIONS, carried_on
 from olist.lake.contents import Contents
 from olist.lake.files import Writing
 from olist.lake.moves import MOVES, Moves
 from olist.lake.orphans import may_be_swept
 from olist.lake.row_delta import Replace
-from olist.lake.table import MOVED
 from olist.lake.trouble import lake_trouble
 
 I64 = npt.NDArray[np.int64]
@@ -81,7 +81,7 @@ class Landing:
         """
         with lake_trouble():
             table = self.catalog.load_table(self.name)
-            summary = {MOVED: "{}"}
+            summary: dict[str, str] = {}
             if change.moves.to:
                 summary[MOVES] = change.moves.write(table.io, table.location())
             for conflicts in range(MOST_CONFLICTS):
@@ -112,7 +112,11 @@ class Landing:
         self, table: Table, added: Sequence[DataFile], removed: Sequence[DataFile], summary: dict[str, str]
     ) -> None:
         transaction = table.transaction()
-        Replace(transaction, self.reader.manifests, added, removed, summary).commit()
+        said = summary | carried_on(table.metadata)
+        replace = Replace(transaction, self.reader.manifests, added, removed, said)
+        replace.commit()
+        if POSITIONS in said:
+            transaction.set_properties({CARRIER: str(replace.snapshot_id)})
         transaction.commit_transaction()
 
     def _arrived(self, change: Change, start: Contents, head: Contents) -> dict[str, I64]:

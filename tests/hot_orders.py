@@ -23,9 +23,9 @@ from pyiceberg.table import Table
 from compaction.report import Report
 from olist.batches import META_SCHEMA, OFFSET, PARTITION
 from olist.changes import codec
+from olist.lake.ancestry import POSITIONS
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.live_rows import live_rows
-from olist.lake.table import POSITIONS
 from olist.order_status import COURSE
 from olist.positions import Positions
 from olist.settings import Settings

@@ -35,6 +35,7 @@ from pyiceberg.typedef import Record
 from olist.batches import OFFSET, OP, PARTITION
 from olist.contracts import Contract, Evolution, evolve
 from olist.errors import ContractRefused, Fenced, ServerTrouble
+from olist.lake.ancestry import CARRIER, MOVED, POSITIONS, table_positions
 from olist.lake.catalog import identifier
 from olist.lake.files import Writing
 from olist.lake.key_index import FREE, I64, U64, KeyIndex, Rewrite, fingerprints, pack, unpack
@@ -50,8 +51,6 @@ from olist.positions import Positions
 
 KEY = "olist.key"  # table property: the contract's key columns
 PARTITION_BY = "olist.partition-by"  # table property: the column by whose month it is partitioned
-POSITIONS = "olist.positions"  # table property: where the table stands
-MOVED = "olist.positions.moved"  # snapshot summary: partition -> [from, to) of this commit, for audit
 MAX_CONFLICTS = 20
 
 
@@ -89,9 +88,12 @@ class LakeTable:
 
     @property
     def positions(self) -> Positions | None:
-        """The positions the table holds, or None before its first commit."""
-        text = self.table.properties.get(POSITIONS)
-        return Positions.decode(text) if text else None
+        """The positions of the table's rows, or None before its first commit.
+
+        Raises:
+            PositionRefused: another engine has set the table back, or has expired what says where it stands.
+        """
+        return table_positions(self.table, self.contract.table)
 
     @property
     def rest_s(self) -> float:
@@ -103,6 +105,7 @@ class LakeTable:
 
         Raises:
             ContractRefused: the table there and the contract cannot both be right.
+            PositionRefused: another engine has set the table back, or has expired what says where it stands.
             ServerTrouble: catalog or storage is away.
         """
         for _attempt in range(MAX_CONFLICTS):
@@ -149,6 +152,7 @@ class LakeTable:
 
         Raises:
             Fenced: the table no longer stands at `held` for the partitions of `to`.
+            PositionRefused: another engine has set the table back since this writer last looked.
             ServerTrouble: no answer, moves of a rewrite that have expired, too many conflicts in a row, or staged files
                 that a sweep may have deleted.
         """
@@ -275,9 +279,10 @@ class LakeTable:
 
     def _commit_once(self, staged: Staged, positions: Positions, moved: dict[int, tuple[int, int]]) -> None:
         transaction = OneCommit(self.table)
-        summary = {MOVED: msgspec.json.encode(moved).decode()}
-        RowDelta(transaction, staged.data_files, staged.delete_files, summary).commit()
-        transaction.set_properties({POSITIONS: positions.encode()})
+        summary = {MOVED: msgspec.json.encode(moved).decode(), POSITIONS: positions.encode()}
+        delta = RowDelta(transaction, staged.data_files, staged.delete_files, summary)
+        delta.commit()
+        transaction.set_properties({POSITIONS: positions.encode(), CARRIER: str(delta.snapshot_id)})
         self._opened = transaction.commit_transaction()
 
     def _look_again(self, staged: Staged) -> None:
@@ -290,6 +295,7 @@ class LakeTable:
                 raise Fenced(f"lake table {self.name} was dropped since this process opened it") from error
             if self.table.metadata.table_uuid != before.metadata.table_uuid:
                 raise Fenced(f"lake table {self.name} was dropped and made again since this process opened it")
+            table_positions(self.table, self.contract.table)  # a table that was set back is not followed
             if not self.history and len(self.index):
                 self._follow_rewrites(before, staged)
             self._indexed = self._head()

@@ -13,9 +13,9 @@ from pyiceberg.table import Table
 
 from olist.contracts import Contract, ListOf
 from olist.errors import ServerTrouble, Stopped
+from olist.lake.ancestry import table_positions
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.live_rows import live_rows
-from olist.lake.table import POSITIONS
 from olist.lake.trouble import lake_trouble
 from olist.positions import Positions
 from olist.settings import Settings
@@ -29,6 +29,7 @@ def read(contract: Contract, settings: Settings) -> Held | None:
 
     Raises:
         ServerTrouble: catalog or storage does not answer.
+        PositionRefused: another engine has set the table back.
         Stopped: a file that the table names is gone.
     """
     with _table(contract, settings) as table:
@@ -39,10 +40,11 @@ def positions(contract: Contract, settings: Settings) -> Positions | None:
     """The table's positions; None when there is no table or nothing was written.
 
     Raises:
+        PositionRefused: another engine has set the table back.
         ServerTrouble: the catalog does not answer.
     """
     with _table(contract, settings) as table:
-        return None if table is None else _positions(table)
+        return None if table is None else table_positions(table, contract.table)
 
 
 @contextmanager
@@ -60,18 +62,13 @@ def _table(contract: Contract, settings: Settings) -> Iterator[Table | None]:
         catalog.close()
 
 
-def _positions(table: Table) -> Positions | None:
-    text = table.properties.get(POSITIONS)
-    return Positions.decode(text) if text else None
-
-
 def _consistent(table: Table, contract: Contract) -> Held:
     """One commit's rows and positions; those of the next one where compaction removes the files under the reading."""
     for _ in range(ATTEMPTS):
         read_at = table.metadata_location
         try:
             with lake_trouble():
-                return Held(_rows(table, contract), _positions(table))
+                return Held(_rows(table, contract), table_positions(table, contract.table))
         except FileNotFoundError as error:
             with lake_trouble():
                 table.refresh()

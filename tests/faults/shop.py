@@ -15,12 +15,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
     ConfigResource,
 )
 
-from compaction.expire import audited_of
 from olist.contracts import Contract
 from olist.dead_letters import dead_letter_topic
 from olist.derived import contracts
+from olist.lake.ancestry import MOVED, audited_of
 from olist.lake.catalog import identifier, open_catalog
-from olist.lake.table import MOVED
 from olist.settings import Settings
 from olist.tables import TABLES
 from olist.topics.admin import admin_client, delete_topics, topic_states

@@ -10,12 +10,13 @@ from pyiceberg.table.statistics import PartitionStatisticsFile
 from pyiceberg.table.update import SetPartitionStatisticsUpdate
 
 from compaction import graveyard
-from compaction.expire import AUDITED, audited_of, expired, fold, ranges_of
+from compaction.expire import expired
 from compaction.graveyard import FOLDER, Grave, graves
 from compaction.storage import stored
 from compaction.sweep import orphans
 from compaction.thresholds import Keeping
 from olist.errors import Stopped
+from olist.lake.ancestry import AUDITED, audited_of, fold, ranges_of
 from olist.lake.catalog import identifier
 from olist.lake.contents import Manifests
 from olist.positions import Positions

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from compaction.deletes import merge_deletes
-from compaction.expire import audited_of, fold, ranges_of
 from compaction.job import Counted, Job, Means
 from compaction.landing import Change, Landing, Lost
 from compaction.plan import Group
 from compaction.rewrite import Budget, rewrite
 from olist.errors import ServerTrouble
+from olist.lake.ancestry import audited_of, fold, ranges_of
 from olist.lake.catalog import identifier
 from olist.lake.contents import Contents
 from olist.lake.table import LakeTable, Staged

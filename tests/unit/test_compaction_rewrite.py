@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pyiceberg.table.snapshots import Operation
 
+from olist.lake.ancestry import POSITIONS
 from olist.lake.catalog import identifier
 from olist.lake.row_delta import Replace
-from olist.lake.table import POSITIONS
 from tests.lakes import NOTES, WHOLE_NOTES, Lake, local_settings
 
 

@@ -1,0 +1,178 @@
+"""Where a table stands: the positions that the ancestry of its branch ``main`` says.
+
+Rows belong to a snapshot, so positions must too. Every commit of ours writes the full positions into its snapshot's
+summary, and a table stands where the newest snapshot of main's ancestry says that carries them. The table property of
+the same name is the highest ever committed. It stays where it was when another engine sets main to an older snapshot
+(`rollback_to_snapshot`, `set_current_snapshot`, a branch that is replaced), so the two disagree from then on, for
+whoever looks: that stops the table until `olist sink resolve` accepts the rows as they stand.
+
+Where an expiry by another engine took that snapshot, the property is believed if what is left of main was built on it
+(`CARRIER`). Snapshots of earlier versions carry only the ranges that they moved (`MOVED`): those are added to what an
+older snapshot, or the audit of expired ones, says, and the property is believed where they agree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
+
+import msgspec
+from pyiceberg.table import Table
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Snapshot
+
+from olist.errors import PositionRefused, Stopped
+from olist.positions import Positions
+
+POSITIONS = "olist.positions"  # snapshot summary: where its rows stand; table property: the highest ever committed
+MOVED = "olist.positions.moved"  # snapshot summary: partition -> [from, to) of this commit, for audit
+CARRIER = "olist.positions.snapshot"  # table property: the id of the newest snapshot that carries positions
+AUDITED = "olist.positions.audited"  # table property: partition -> the end of the ranges of expired snapshots
+AUDITED_TO = f"{AUDITED}-to"  # table property: the sequence number of the newest snapshot in the audit
+
+Ranges = Mapping[int, tuple[int, int]]  # topic partition -> [from, to)
+
+
+def table_positions(table: Table, contract: str) -> Positions | None:
+    """The positions of the rows on main, None before the first commit. `contract` is named in the way out.
+
+    Raises:
+        PositionRefused: main was set back, or the snapshots that say where it stands are gone.
+        Stopped: the ranges of its commits do not follow each other.
+    """
+    metadata = table.metadata
+    highest, said = highest_positions(metadata), positions_of_main(metadata)
+    if highest is None or (said is not None and _covers(said, highest)):
+        return said
+    if said is None and (_is_built_on_carrier(metadata) or _nothing_against(metadata, highest)):
+        return highest
+    raise _refused(table, contract, said, highest)
+
+
+def positions_of_main(metadata: TableMetadata) -> Positions | None:
+    """What main's ancestry says by itself; None where it says nothing, or not of all partitions.
+
+    Raises:
+        Stopped: the ranges of its commits do not follow each other.
+    """
+    chain = list(ancestry(metadata))
+    above = list(takewhile(lambda snapshot: not carries_positions(snapshot), chain))
+    if len(above) < len(chain):
+        base = Positions.decode(_said(chain[len(above)], POSITIONS))
+        return msgspec.structs.replace(base, next=fold(base.next, map(ranges_of, reversed(above))))
+    highest = highest_positions(metadata)
+    if highest is None or not chain or (chain[-1].sequence_number or 0) > 1:
+        return None
+    ends = fold({}, map(ranges_of, reversed(chain)))
+    return msgspec.structs.replace(highest, next=dict.fromkeys(highest.next, 0) | ends)
+
+
+def highest_positions(metadata: TableMetadata) -> Positions | None:
+    """The highest positions that were ever committed; None before the first commit."""
+    text = metadata.properties.get(POSITIONS)
+    return Positions.decode(text) if text else None
+
+
+def carried_on(metadata: TableMetadata) -> dict[str, str]:
+    """What a commit that moves no position says in its summary, so that the head says where the table stands."""
+    said = positions_of_main(metadata)
+    return {MOVED: "{}"} | ({POSITIONS: said.encode()} if said else {})
+
+
+def ancestry(metadata: TableMetadata) -> Iterator[Snapshot]:
+    """The snapshots of main from its head back, up to the first that has expired."""
+    snapshot = metadata.snapshot_by_name("main")
+    while snapshot is not None:
+        yield snapshot
+        parent = snapshot.parent_snapshot_id
+        snapshot = metadata.snapshot_by_id(parent) if parent is not None else None
+
+
+def carries_positions(snapshot: Snapshot) -> bool:
+    """Whether a snapshot says where its rows stand."""
+    return bool(_said(snapshot, POSITIONS))
+
+
+def ranges_of(snapshot: Snapshot) -> Ranges:
+    """The positions that a commit moved."""
+    text = _said(snapshot, MOVED)
+    return msgspec.json.decode(text, type=dict[int, tuple[int, int]]) if text else {}
+
+
+def audited_of(metadata: TableMetadata) -> dict[int, int]:
+    """What the table's property says of snapshots that have expired."""
+    return msgspec.json.decode(metadata.properties.get(AUDITED, "{}"), type=dict[int, int])
+
+
+def fold(audited: Mapping[int, int], moved: Iterable[Ranges]) -> dict[int, int]:
+    """The ends of ranges with those of one commit after the other behind them.
+
+    Raises:
+        Stopped: two ranges of a partition overlap or leave a gap.
+    """
+    ends = dict(audited)
+    for ranges in moved:
+        for partition, (start, end) in ranges.items():
+            if ends.get(partition, start) != start:
+                raise Stopped(
+                    f"positions of partition {partition}: a commit began at {start}, those before it end at "
+                    f"{ends[partition]}; changes are {'lost' if start > ends[partition] else 'doubled'}",
+                    hint="`olist check` shows which rows; `olist sink rebuild iceberg` reads the topic again",
+                )
+            ends[partition] = end
+    return ends
+
+
+def _said(snapshot: Snapshot, name: str) -> str:
+    return (snapshot.summary.get(name) if snapshot.summary else None) or ""
+
+
+def _covers(said: Positions, highest: Positions) -> bool:
+    """Whether nothing that was ever committed is missing. Ahead of the property rows and positions still agree."""
+    same_topic = said.topic_id == highest.topic_id
+    return same_topic and all(said.next.get(p, 0) >= offset for p, offset in highest.next.items())
+
+
+def _is_built_on_carrier(metadata: TableMetadata) -> bool:
+    """Whether main was built by others on the newest snapshot that carried positions, which has expired since."""
+    oldest = list(ancestry(metadata))[-1:]
+    return bool(oldest) and str(oldest[0].parent_snapshot_id) == metadata.properties.get(CARRIER)
+
+
+def _nothing_against(metadata: TableMetadata, highest: Positions) -> bool:
+    """Whether a table of earlier versions, some of its snapshots expired, may be believed to stand at the property.
+
+    Every range of main must lead to it, and no snapshot that main has left may have moved another partition.
+    """
+    chain = list(ancestry(metadata))
+    if not chain or CARRIER in metadata.properties:
+        return False
+    audited_to = int(metadata.properties.get(AUDITED_TO, "0"))
+    is_audited = audited_to <= (chain[0].sequence_number or 0)
+    audited = audited_of(metadata) if is_audited else {}
+    due = [s for s in reversed(chain) if not is_audited or (s.sequence_number or 0) > audited_to]
+    ends = fold(audited, map(ranges_of, due))
+    on_main = {snapshot.snapshot_id for snapshot in chain}
+    left = {p for s in metadata.snapshots if s.snapshot_id not in on_main for p in ranges_of(s)}
+    return all(ends[p] == offset if p in ends else p not in left for p, offset in highest.next.items())
+
+
+def _refused(table: Table, contract: str, said: Positions | None, highest: Positions) -> PositionRefused:
+    name, head = table.name()[-1], table.metadata.snapshot_by_name("main")
+    rebuild = f"`olist sink rebuild iceberg --tables {contract}` reads the topic from its beginning"
+    kept = [s for s in table.metadata.snapshots if _said(s, POSITIONS) == highest.encode()]
+    undo = f"to undo it, set main to snapshot {kept[-1].snapshot_id} again; " if kept else ""
+    at = f"snapshot {head.snapshot_id}" if head else "no snapshot"
+    if said is None:
+        return PositionRefused(
+            f"lake table {name}: none of the snapshots that led to {at} says where the table stands: another engine "
+            f"expired those that did, or set main back; the highest positions ever committed are {highest.next}",
+            hint=undo + rebuild,
+        )
+    behind = {p: (said.next.get(p, 0), end) for p, end in highest.next.items() if said.next.get(p, 0) < end}
+    return PositionRefused(
+        f"lake table {name}: another engine set main back to {at} (rollback_to_snapshot, set_current_snapshot or the "
+        f"like): its rows lack changes that were committed (partition: (rows stand at, committed up to)): {behind}",
+        hint=f"{undo}to keep the rows as they stand and read on from there, `olist sink resolve iceberg --tables "
+        f"{contract}`; {rebuild}",
+    )
