@@ -14,13 +14,15 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from olist.changes import MALFORMED, TOMBSTONE, UNAVAILABLE, Codec, Image, codec
+from olist.changes import MALFORMED, TOMBSTONE, UNAVAILABLE, Codec, Image, codec, misplaced
 from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Row, Text, Timestamp, Type, inside
 from olist.errors import BadRecord
 from olist.nested import as_lists, ends_of
+from olist.partitioner import partitions_of_lines
 
 T = TypeVar("T")
 
@@ -107,9 +109,13 @@ def frame_schema(contract: Contract) -> dict[str, pl.DataType]:
     return {column.name: polars_type(column.type) for column in contract.columns} | META_SCHEMA
 
 
-def decode_batch(contract: Contract, topic: str, records: Sequence[Record]) -> Batch:
-    """Decode records of one topic into columns. Records that fail are in `rejected`; nothing is raised for them."""
-    decoded = _Decoded(contract, topic)
+def decode_batch(contract: Contract, topic: str, records: Sequence[Record], partitions: int) -> Batch:
+    """Decode records of one topic, which has so many partitions, into columns.
+
+    Records that fail, or that lie in another partition than their key's own, are in `rejected`; nothing is raised for
+    them. Every reader of a topic refuses the same ones.
+    """
+    decoded = _Decoded(contract, topic, partitions)
     decoded.take(records)
     return decoded.batch()
 
@@ -117,8 +123,8 @@ def decode_batch(contract: Contract, topic: str, records: Sequence[Record]) -> B
 class _Decoded:
     """The lists that become columns, one entry per good record."""
 
-    def __init__(self, contract: Contract, topic: str) -> None:
-        self.contract, self.topic = contract, topic
+    def __init__(self, contract: Contract, topic: str, partitions: int) -> None:
+        self.contract, self.topic, self.partitions = contract, topic, partitions
         self.codec: Codec = codec(contract)
         self.deleted = contract.row(*[None] * len(contract.columns))  # stands for the row of a delete
         self.records: Sequence[Record] = ()
@@ -126,6 +132,7 @@ class _Decoded:
         self.images: list[Any] = []
         self.rejected: list[Rejected] = []
         self.unknown: Counter[str] = Counter()
+        self.lies_in: list[int] = []  # the partition of each record
         self.next: dict[int, int] = {}
 
     def take(self, records: Sequence[Record]) -> None:
@@ -142,6 +149,7 @@ class _Decoded:
             good = [at for at, image in enumerate(images) if image is not None]
             records, keys, images = [records[at] for at in good], [keys[at] for at in good], [images[at] for at in good]
         self.records, self.keys, self.images = records, keys, images
+        self.lies_in = [record.partition() for record in records]
 
     def _decode_slowly(self, record: Record) -> tuple[Any, Image[Row] | None]:
         """Key and image of a record with fields that the contract does not know; no image for one that is truly bad."""
@@ -164,7 +172,7 @@ class _Decoded:
 
     def batch(self) -> Batch:
         """The columns, less the rows that a column refuses."""
-        bad: dict[int, str] = {}
+        bad = self._misplaced()
         rows = [self.deleted if image.op == "d" else image.after for image in self.images]
         columns = [self._column(column, rows, bad) for column in self.contract.columns]
         frame = pl.DataFrame([*columns, *self._meta()])
@@ -173,6 +181,19 @@ class _Decoded:
                 self._reject(self.records[row], reason)
             frame = frame.filter(~pl.int_range(pl.len()).is_in(list(bad)))
         return Batch(self.contract, self.topic, frame, self.next, tuple(self.rejected), dict(self.unknown))
+
+    def _misplaced(self) -> dict[int, str]:
+        """Why a record is refused that lies in another partition than its key's own, by place.
+
+        Judged by the key's one spelling: a key spelt otherwise is the same key, and must not be in two partitions.
+        """
+        lines = self.codec.key_lines(self.keys)
+        own = partitions_of_lines(lines, self.partitions)
+        wrong = np.flatnonzero(own != np.array(self.lies_in, dtype=np.int32)).tolist()
+        if not wrong:
+            return {}
+        keys = lines.splitlines()
+        return {at: misplaced(keys[at], int(own[at]), self.partitions) for at in wrong}
 
     def _column(self, column: Column, rows: Iterable[Row], bad: dict[int, str]) -> pl.Series:
         values = list(map(attrgetter(column.name), rows))
@@ -192,7 +213,7 @@ class _Decoded:
 
     def _meta(self) -> Iterable[pl.Series]:
         yield pl.Series(OP, [image.op for image in self.images], dtype=pl.String)
-        yield pl.Series(PARTITION, [r.partition() for r in self.records], dtype=pl.Int32)
+        yield pl.Series(PARTITION, self.lies_in, dtype=pl.Int32)
         yield pl.Series(OFFSET, [r.offset() for r in self.records], dtype=pl.Int64)
         committed = [image.source.committed_us() for image in self.images]
         yield pl.Series(COMMITTED_AT, committed, dtype=pl.Int64).cast(pl.Datetime("us"))

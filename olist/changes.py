@@ -7,6 +7,8 @@ connector, "Data change events".
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_type_hints
 
@@ -14,6 +16,7 @@ import msgspec
 
 from olist.contracts import LAST_MICROS, Contract, ListOf, Row
 from olist.errors import BadRecord
+from olist.partitioner import partition_of
 
 Op = Literal["c", "u", "r", "d"]
 
@@ -148,8 +151,12 @@ class Codec:
         return Image(loose.op, loose.source, row), tuple(unknown)
 
     def encode_key(self, values: tuple[Any, ...]) -> bytes:
-        """The record key: a JSON object of the key columns, in key order."""
-        return self.encoder.encode(dict(zip(self.contract.key, values, strict=True)))
+        """The record key: a JSON object of the key columns in key order, to the byte as Debezium and Flink write it."""
+        return java_escapes(self.encoder.encode(dict(zip(self.contract.key, values, strict=True))))
+
+    def key_lines(self, keys: Iterable[Any]) -> bytes:
+        """`encode_key` of many decoded keys, a line each."""
+        return java_escapes(self.encoder.encode_lines(keys))
 
     def key_of(self, row: Row) -> tuple[Any, ...]:
         """The key columns' values of a row."""
@@ -159,14 +166,19 @@ class Codec:
         """The record value of an envelope."""
         return self.encoder.encode(envelope)
 
-    def decode(self, key: bytes | None, value: bytes | None, position: Position) -> Change:
-        """Decode one record.
+    def decode(
+        self, key: bytes | None, value: bytes | None, position: Position, partitions: int | None = None
+    ) -> Change:
+        """Decode one record of a topic of so many partitions; without their number, where its key lies is not judged.
 
         Raises:
             BadRecord: anything that is not a row change of this contract, with topic, partition, offset and reason.
         """
         try:
-            return self._decode(key, value, position)
+            change = self._decode(key, value, position)
+            if partitions is not None:
+                self._check_partition(change, partitions)
+            return change
         except (*MALFORMED, ValueError) as error:
             raise BadRecord(position.topic, position.partition, position.offset, str(error)) from error
 
@@ -189,6 +201,11 @@ class Codec:
         self.check_row(image.after, values)
         return Change(image.op, values, image.after, position, image.source.committed_us())
 
+    def _check_partition(self, change: Change, partitions: int) -> None:
+        key = self.encode_key(change.key)
+        if (own := partition_of(key, partitions)) != change.position.partition:
+            raise ValueError(misplaced(key, own, partitions))
+
     def check_row(self, row: Row, key: tuple[Any, ...]) -> None:
         """What types cannot say of one row.
 
@@ -203,6 +220,31 @@ class Codec:
                 raise ValueError(f"{column.name} was not captured; the source table needs REPLICA IDENTITY FULL")
             if problem := column.problem(value):
                 raise ValueError(problem)
+
+
+def misplaced(key: bytes, own: int, partitions: int) -> str:
+    """Why a record is refused that lies in another partition than its key's own."""
+    return (
+        f"its key belongs to partition {own} of {partitions}: only within one partition are a key's changes in order. "
+        f"Its producer must choose the partition by murmur2, as Java clients do (librdkafka: "
+        f"partitioner=murmur2_random), from the key spelt {key.decode()}"
+    )
+
+
+def java_escapes(text: bytes) -> bytes:
+    r"""JSON from msgspec as Jackson spells it, which Kafka Connect and Flink write with: ``\u001F``, not ``\u001f``.
+
+    All else is alike to the byte. It matters for keys alone: their bytes say which partition they belong to.
+    """
+    return _ESCAPES.sub(_in_capitals, text) if b"\\u" in text else text
+
+
+def _in_capitals(escape: re.Match[bytes]) -> bytes:
+    digits = escape[1]
+    return b"\\u" + digits.upper() if digits else escape[0]
+
+
+_ESCAPES = re.compile(rb"\\(?:u(.{4})|.)")  # any escape, so that an escaped backslash before a u is none
 
 
 def _known_rows(rows: msgspec.Raw, names: frozenset[str]) -> tuple[Any, list[str]]:

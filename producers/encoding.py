@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from olist.changes import Envelope, Source, codec
+from olist.changes import Envelope, Source, codec, java_escapes
 from olist.contracts import Contract, Money
 from olist.tables import TABLES
 from producers.life import EVENT_US, PREVIOUS_STAGE, PREVIOUS_US, ROW, STAGE, life_of
@@ -85,7 +85,10 @@ def envelope_of(source: Source, before: object, after: object) -> Envelope[Any]:
 
 def keys_of(contract: Contract, frame: pl.DataFrame) -> pl.Series:
     """The record key of each row, as JSON text."""
-    return _json(contract, frame, contract.key).alias(KEY)
+    keys = _json(contract, frame, contract.key).alias(KEY)
+    if not keys.str.contains(r"\u", literal=True).any():
+        return keys
+    return pl.Series(KEY, [java_escapes(key.encode()).decode() for key in keys], dtype=pl.String)
 
 
 def encode(frames: Mapping[str, pl.DataFrame], changes: pl.DataFrame, origin: Origin) -> pl.DataFrame:

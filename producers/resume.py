@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from olist.errors import Stopped
+from olist.partitioner import partitions_of
 from olist.positions import TopicState
 from olist.tables import TABLES
 from producers.encoding import CONNECTOR, Origin, keys_of
 from producers.life import ROW
-from producers.murmur2 import partitions_of
 from producers.sequence import SEQ, TABLE, TABLE_NAMES
 
 PARTITION = "partition"

@@ -93,7 +93,7 @@ class TableWriter:
         return found or Positions.start(self.topic, state.topic_id, len(state.end))
 
     def _decode(self, records: Sequence[Consumed], ends: Mapping[int, int]) -> Batch:
-        batch = decode_batch(self.table.contract, self.topic, records)
+        batch = decode_batch(self.table.contract, self.topic, records, len(self.held.next))
         passed = {p: end for p, end in ends.items() if end > max(batch.next.get(p, 0), self.held.next[p])}
         return replace(batch, next={**batch.next, **passed})
 

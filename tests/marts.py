@@ -71,7 +71,7 @@ def write(settings: Settings, contract: Contract, rows: Iterable[Row], op: str =
         for offset, row in enumerate(rows, held.next[0])
         for key in [codec(contract).encode_key(codec(contract).key_of(row))]
     ]
-    batch = decode_batch(contract, TOPIC, records)
+    batch = decode_batch(contract, TOPIC, records, 1)
     assert not batch.rejected
     assert not table.stage(batch)
     table.commit(batch, held)

@@ -151,12 +151,13 @@ def records(settings: Settings, contract: Contract) -> list[Consumed]:
 def batches(settings: Settings) -> dict[str, Batch]:
     """Every contract's topic as a sink gets it, by table."""
     found = records_of_all(settings, TABLES.values())
-    return {table: decode_batch(TABLES[table], table, some) for table, some in found.items()}
+    return {table: decode_batch(TABLES[table], table, some, settings.partitions) for table, some in found.items()}
 
 
 def batch(settings: Settings, contract: Contract) -> Batch:
     """One contract's."""
-    return decode_batch(contract, contract.topic(settings.topic_prefix), records(settings, contract))
+    found = records(settings, contract)
+    return decode_batch(contract, contract.topic(settings.topic_prefix), found, settings.partitions)
 
 
 def latest(settings: Settings, contract: Contract) -> pl.DataFrame:

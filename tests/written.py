@@ -39,10 +39,10 @@ def envelope(contract: Contract, op: str, after: Row | None, before: Row | None 
 class Writer:
     """Writes records and waits until Kafka has them. Topics are made where they are missing."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, partitioner: str = "murmur2_random") -> None:
         self.settings = settings
         self._producer = Producer(
-            {"bootstrap.servers": settings.kafka_bootstrap, "partitioner": "murmur2_random", "linger.ms": 5}
+            {"bootstrap.servers": settings.kafka_bootstrap, "partitioner": partitioner, "linger.ms": 5}
         )
 
     def create(self, contract: Contract, rows: Iterable[Row]) -> None:

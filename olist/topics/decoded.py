@@ -37,14 +37,14 @@ class Seen:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def see(contract: Contract | None, record: Consumed, position: Position) -> Seen:
+def see(contract: Contract | None, record: Consumed, position: Position, partitions: int | None = None) -> Seen:
     """Decode one record; never raises for what is in it. Without a contract nothing is judged, only shown."""
     key, value, at = record.key(), record.value(), record.timestamp()[1]
     headers = {name: _text(content) for name, content in record.headers() or ()}
     if contract is None:
         return _loose(position, at, key, value, headers)
     try:
-        change = codec(contract).decode(key, value, position)
+        change = codec(contract).decode(key, value, position, partitions)
     except BadRecord as error:
         return Seen(position, at, "bad", _text(key), reason=error.reason, raw=_text(value), headers=headers)
     names = dict(zip(contract.key, change.key, strict=True))

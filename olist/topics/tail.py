@@ -14,10 +14,10 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined] # a p
 from olist.changes import MALFORMED, Position, codec
 from olist.contracts import Contract
 from olist.errors import BadInput
+from olist.partitioner import partition_of
 from olist.positions import TopicState
 from olist.topics.admin import TIMEOUT_S
 from olist.topics.decoded import Seen, see
-from olist.topics.partitioner import partition_of
 from olist.topics.reading import Consumed, follow, read
 from olist.topics.starting import before_end, clamped, partitions_of
 from olist.topics.survey import Broker, away
@@ -135,4 +135,4 @@ class Tail:
 
     def _seen(self, message: Consumed) -> Seen:
         at = Position(self.state.topic, message.partition(), message.offset())
-        return see(self.contract, message, at)
+        return see(self.contract, message, at, len(self.state.end))

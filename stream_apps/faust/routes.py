@@ -17,7 +17,7 @@ import msgspec
 from olist.changes import Change, codec
 from olist.contracts import Contract, Row
 from olist.errors import BadInput
-from olist.topics.partitioner import partition_of
+from olist.partitioner import partition_of
 from stream_apps.app import FaustApp, Input, Key
 
 _KEYS = msgspec.json.Decoder(tuple[str, ...])

@@ -105,7 +105,7 @@ class Taker:
         ways = self._of_topic[message.topic]
         contract = ways[0].input.contract
         position = Position(message.topic, message.partition, message.offset)
-        change = codec(contract).decode(message.key, message.value, position)
+        change = codec(contract).decode(message.key, message.value, position, self.settings.partitions)
         for route in ways:
             if route.forwarded:
                 self._forward(held, route, change, message)

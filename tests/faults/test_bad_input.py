@@ -6,9 +6,10 @@ import pytest
 
 from olist.changes import codec
 from olist.dead_letters import OFFSET, REASON, STAGE, TOPIC, dead_letter_topic
-from olist.tables import ORDER_REVIEWS, ORDERS, OrderReview
+from olist.partitioner import partition_of
+from olist.tables import ORDER_REVIEWS, ORDERS, Order, OrderReview
 from olist.topics.admin import admin_client, delete_topics, ensure_topics, topic_state
-from olist.topics.reading import read
+from olist.topics.reading import Consumed, read
 from sinks.targets import TARGETS
 from tests.commands import done
 from tests.faults.shop import Shop
@@ -41,6 +42,34 @@ def test_poison_goes_to_the_dead_letters_with_its_reason_and_the_rest_goes_on(sh
     assert all(int(letter[OFFSET]) >= 0 and letter[REASON] for letter in decode)
 
 
+def test_changes_in_another_partition_than_their_keys_own_are_dead_letters_and_no_target_takes_them(shop: Shop) -> None:
+    sinks = [shop.sink(target) for target in TARGETS]
+    keys = [codec(ORDERS).encode_key((f"order{number}",)) for number in range(8)]
+    made = [(key, envelope(ORDERS, "c", order(number, "created"))) for number, key in enumerate(keys)]
+    canceled = [(key, envelope(ORDERS, "u", order(number, "canceled"))) for number, key in enumerate(keys)]
+    Writer(shop.settings).raw(ORDERS, made)
+    shop.check_topics()  # the sinks hold them before the others come
+    Writer(shop.settings, partitioner="consistent_random").raw(ORDERS, canceled)  # librdkafka's own default
+    Writer(shop.settings).raw(ORDERS, [(key.replace(b":", b": "), value) for key, value in canceled])
+    report = shop.check_topics()
+    assert {finding.state for finding in report.findings} == {"equal"}
+    assert [sink.ended() for sink in sinks] == [None] * len(sinks)
+    strays = [r for r in topic_records(shop, ORDERS.topic(shop.settings.topic_prefix)) if is_stray(shop, r)]
+    assert strays
+    found = letters(shop)
+    assert len(found) == len(strays) * len(TARGETS)
+    assert all("murmur2_random" in letter[REASON] for letter in found)
+
+
+def order(number: int, status: str) -> Order:
+    return Order(f"order{number}", "customer", status, 1_500_000_000_000_000, None, None, None, 1_500_000_000_000_000)
+
+
+def is_stray(shop: Shop, record: Consumed) -> bool:
+    made, partitions = codec(ORDERS), shop.settings.partitions
+    return partition_of(made.encode_key(made.decode_key(record.key() or b"")), partitions) != record.partition()
+
+
 def test_a_topic_re_created_under_running_sinks_stops_them_and_a_rebuild_brings_them_back(shop: Shop) -> None:
     sinks = [shop.sink(target) for target in TARGETS]
     shop.replay()
@@ -63,7 +92,11 @@ def test_a_topic_re_created_under_running_sinks_stops_them_and_a_rebuild_brings_
 
 def letters(shop: Shop) -> list[dict[str, str]]:
     """The headers of every dead letter."""
-    topic = dead_letter_topic(shop.settings)
-    state = topic_state(admin_client(shop.settings.kafka_bootstrap), topic)
-    records = [r for some in read(shop.settings.kafka_bootstrap, topic, state.first, state.end) for r in some]
+    records = topic_records(shop, dead_letter_topic(shop.settings))
     return [{name: value.decode() for name, value in record.headers() or []} for record in records]
+
+
+def topic_records(shop: Shop, topic: str) -> list[Consumed]:
+    """Every record there."""
+    state = topic_state(admin_client(shop.settings.kafka_bootstrap), topic)
+    return [r for some in read(shop.settings.kafka_bootstrap, topic, state.first, state.end) for r in some]

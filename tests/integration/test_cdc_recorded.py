@@ -248,7 +248,7 @@ def test_a_long_text_of_the_contract_that_was_not_captured_is_rejected_by_its_na
 def decoded(contract: Contract, messages: list[Message]) -> Batch:
     """What a reader makes of the contract's own messages."""
     mine = [FakeRecord(_bytes(key), _bytes(value)) for table, key, value in messages if table == contract.table]
-    return decode_batch(contract, contract.table, mine)
+    return decode_batch(contract, contract.table, mine, 1)
 
 
 def _bytes(text: str | None) -> bytes | None:

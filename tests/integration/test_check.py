@@ -52,7 +52,7 @@ class Parcels:
         held = table.open() or Positions.start(topic, state.topic_id, len(state.end))
         table.own(frozenset(state.end))
         for records in read(self.settings.kafka_bootstrap, topic, held.next, state.end):
-            batch = decode_batch(self.contract, topic, records)
+            batch = decode_batch(self.contract, topic, records, len(state.end))
             refused = [(row, "no") for row, label in enumerate(batch.frame["label"]) if label in refuse]
             batch = batch.without(refused, records, target)
             DeadLetters(self.settings).write(batch.rejected, 0.0)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from olist.changes import codec
 from olist.contracts import Contract, Row
+from olist.partitioner import partitions_of
 from olist.settings import Settings
 from olist.source import Dataset, iter_rows, load
 from olist.stack.local import Stack
@@ -33,7 +34,6 @@ from olist.tables import (
 )
 from olist.topics.reading import Consumed
 from producers.generation.dataset import generate
-from producers.murmur2 import partitions_of
 from stream_apps import order_documents, sales_by_hour, seller_scores
 from stream_apps.deploy.servers import FlinkServers
 from tests.flink_apps import RunningApps, expect

@@ -129,7 +129,7 @@ def test_a_delete_is_an_envelope_and_a_tombstone_under_the_rows_key(
     assert (delete.topic, tombstone.topic, tombstone.value()) == (TOPIC, TOPIC, None)
     assert delete.key() == tombstone.key() == codec(ORDER_REVIEWS).encode_key(key)
     assert decoded(delete) == Change("d", key, None, at, COMMITTED_MS * 1000)
-    batch = decode_batch(ORDER_REVIEWS, TOPIC, [connector.changed("insert", document), delete, tombstone])
+    batch = decode_batch(ORDER_REVIEWS, TOPIC, [connector.changed("insert", document), delete, tombstone], 1)
     assert batch.frame["_op"].to_list() == ["c", "d", "d"]
 
 
@@ -153,7 +153,7 @@ def test_fields_that_no_contract_knows_are_counted_whatever_they_hold(
     connector: DocumentsConnector, written: list[dict[str, Any]]
 ) -> None:
     document = {**written[0], "tags": [1, "a", None]}
-    batch = decode_batch(ORDER_REVIEWS, TOPIC, [connector.changed("insert", document)])
+    batch = decode_batch(ORDER_REVIEWS, TOPIC, [connector.changed("insert", document)], 1)
     assert (batch.frame.height, batch.unknown) == (1, {"tags": 1})
 
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 from uuid import uuid4
-from zlib import crc32
 
+from olist import partitioner
 from olist.changes import Envelope, Source, codec
 from olist.contracts import Contract, Double, GeoPoint, Int, Long, Micros, Month, Portuguese, Price, Row, Str
 
@@ -105,9 +105,9 @@ class Taken:
         return self.at_offset
 
 
-def partition_of(key: tuple[Any, ...]) -> int:
+def partition_of(key: tuple[Any, ...], contract: Contract = PARCELS) -> int:
     """A key stays in its partition."""
-    return crc32(repr(key).encode()) % PARTITIONS
+    return partitioner.partition_of(codec(contract).encode_key(key), PARTITIONS)
 
 
 def neighbour(key: tuple[Any, ...] = ("p1", 1)) -> Parcel:
@@ -128,7 +128,7 @@ def delete(contract: Contract, key: tuple[Any, ...], offset: int) -> Taken:
 
 def tombstone(contract: Contract, key: tuple[Any, ...], offset: int) -> Taken:
     """The record without a value that follows a delete."""
-    return Taken(codec(contract).encode_key(key), None, partition_of(key), offset)
+    return Taken(codec(contract).encode_key(key), None, partition_of(key, contract), offset)
 
 
 def _record(contract: Contract, key: tuple[Any, ...], row: Row | None, op: str, offset: int) -> Taken:
@@ -150,7 +150,7 @@ def _record(contract: Contract, key: tuple[Any, ...], row: Row | None, op: str, 
     )
     envelope: Envelope[Row] = Envelope(before=None, after=row, source=source, op=op, ts_ms=second * 1000)
     made = codec(contract)
-    return Taken(made.encode_key(key), made.encode(envelope), partition_of(key), offset)
+    return Taken(made.encode_key(key), made.encode(envelope), partition_of(key, contract), offset)
 
 
 def upserts(contract: Contract, rows: Iterable[Row], first_offset: int = 0) -> Sequence[Taken]:

@@ -76,7 +76,7 @@ def start_of(contract: Contract) -> Positions:
 
 def stage(table: SinkTable, records: Sequence[Taken]) -> Callable[[Positions], Positions]:
     """Stage records as the runner would; the result commits them."""
-    batch = decode_batch(table.contract, topic_of(table.contract), records)
+    batch = decode_batch(table.contract, topic_of(table.contract), records, PARTITIONS)
     refused = table.stage(batch)
     taken = batch.without(refused, records, table.name)
     return lambda held: table.commit(taken, held)
@@ -89,13 +89,13 @@ def write(table: SinkTable, records: Sequence[Taken], held: Positions | None = N
 
 def refusals(table: SinkTable, records: Sequence[Taken]) -> list[Refusal]:
     """What the target refuses of the records, which stay staged and uncommitted."""
-    return list(table.stage(decode_batch(table.contract, topic_of(table.contract), records)))
+    return list(table.stage(decode_batch(table.contract, topic_of(table.contract), records, PARTITIONS)))
 
 
 def latest(contract: Contract, records: Sequence[Taken]) -> dict[tuple[Any, ...], dict[str, Any]]:
     """The model: the last change of each key wins, and a delete leaves nothing."""
     held: dict[tuple[Any, ...], dict[str, Any]] = {}
-    batch = decode_batch(contract, topic_of(contract), records)
+    batch = decode_batch(contract, topic_of(contract), records, PARTITIONS)
     for change in batch.frame.iter_rows(named=True):
         key = tuple(change[name] for name in contract.key)
         if change[OP] == "d":

@@ -15,7 +15,7 @@ from olist.errors import ContractRefused, ServerTrouble, Stopped
 from olist.stack.local import Stack
 from sinks.postgres.ddl import table_name
 from sinks.postgres.table import PostgresTable
-from tests.laws.parcels import fresh, parcel, topic_of, upserts
+from tests.laws.parcels import PARTITIONS, fresh, parcel, topic_of, upserts
 from tests.laws.targets import start_of, write
 from tests.laws.test_contract_changes import Note, WiderNote
 
@@ -46,7 +46,7 @@ def test_rows_that_only_the_server_refuses_are_found_among_the_others(
 ) -> None:
     """No decoded row is such a row, so the frame is made to hold what no contract allows: a year beyond 9999."""
     records = upserts(table.contract, [parcel(f"p{n}") for n in range(100)])
-    batch = decode_batch(table.contract, topic_of(table.contract), records)
+    batch = decode_batch(table.contract, topic_of(table.contract), records, PARTITIONS)
     late = pl.when(pl.int_range(pl.len()).is_in([3, 77])).then(pl.lit("50000y")).otherwise(pl.lit("0y"))
     batch = replace(batch, frame=batch.frame.with_columns(pl.col(COMMITTED_AT).dt.offset_by(late)))
     refused = table.stage(batch)
@@ -96,7 +96,7 @@ def test_a_table_of_another_make_is_left_alone(stack: Stack, someone: psycopg.Co
 def test_a_session_that_the_server_ended_is_trouble(table: PostgresTable, someone: psycopg.Connection) -> None:
     held = write(table, upserts(table.contract, [parcel()]))
     records = upserts(table.contract, [parcel(weight_g=2)], first_offset=1)
-    batch = decode_batch(table.contract, topic_of(table.contract), records)
+    batch = decode_batch(table.contract, topic_of(table.contract), records, PARTITIONS)
     table.stage(batch)
     run(someone, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'olist sink'")
     with pytest.raises(ServerTrouble):

@@ -15,6 +15,7 @@ from olist.tables import ORDER_ITEMS, TABLES
 from tests.records import FakeRecord, envelope, record_of
 
 TOPIC = "olist.public.order_items"
+HOME_IS_2 = 3  # in a topic of so many partitions, `item()` belongs to partition 2
 
 
 def item(order: str = "o", number: int = 1, price: str = "1.00") -> dict[str, Any]:
@@ -29,17 +30,54 @@ def item(order: str = "o", number: int = 1, price: str = "1.00") -> dict[str, An
     }
 
 
-def decode(*records: FakeRecord) -> Batch:
-    return decode_batch(ORDER_ITEMS, TOPIC, records)
+def decode(*records: FakeRecord, partitions: int = 1) -> Batch:
+    return decode_batch(ORDER_ITEMS, TOPIC, records, partitions)
 
 
 def test_a_batch_has_the_contracts_columns_and_where_each_change_came_from() -> None:
-    batch = decode(record_of(ORDER_ITEMS, item(price="12.34"), 7, op="u", partition=2))
+    record = record_of(ORDER_ITEMS, item(price="12.34"), 7, op="u", partition=2)
+    batch = decode(record, partitions=HOME_IS_2)
     row = batch.frame.row(0, named=True)
     assert batch.frame.schema == pl.Schema(frame_schema(ORDER_ITEMS))
     assert (row["price"], row[OP], row[PARTITION], row[OFFSET]) == (Decimal("12.34"), "u", 2, 7)
     assert row[COMMITTED_AT].microsecond == 1_000
     assert batch.next == {2: 8}
+
+
+def test_a_key_in_another_partition_than_its_own_is_refused_and_the_reason_says_where_it_belongs() -> None:
+    stray = record_of(ORDER_ITEMS, item(), 7, partition=1)
+    batch = decode(stray, record_of(ORDER_ITEMS, item(), 3, partition=2), partitions=HOME_IS_2)
+    assert batch.frame[PARTITION].to_list() == [2]
+    assert batch.next == {1: 8, 2: 4}
+    (rejected,) = batch.rejected
+    assert (rejected.record, rejected.error.partition, rejected.error.offset) == (stray, 1, 7)
+    for said in (f"partition 2 of {HOME_IS_2}", "murmur2_random", '{"order_id":"o","order_item_id":1}'):
+        assert said in rejected.error.reason
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        b'{"order_id": "o", "order_item_id": 1}',
+        b'{"order_item_id":1,"order_id":"o"}',
+        b'{"order_id":"\\u006f","order_item_id":1}',
+    ],
+)
+def test_a_key_spelt_otherwise_is_taken_where_the_same_key_lies_and_nowhere_else(spelling: bytes) -> None:
+    value = record_of(ORDER_ITEMS, item()).raw_value
+    own, others = 2, [p for p in range(HOME_IS_2) if p != 2]
+    batch = decode(*(FakeRecord(spelling, value, 0, p) for p in (own, *others)), partitions=HOME_IS_2)
+    assert batch.frame[PARTITION].to_list() == [own]
+    assert [rejected.error.partition for rejected in batch.rejected] == others
+
+
+def test_a_delete_and_a_tombstone_in_another_partition_are_refused_as_well() -> None:
+    key = record_of(ORDER_ITEMS, item()).raw_key
+    batch = decode(
+        record_of(ORDER_ITEMS, item(), 1, op="d", partition=1), FakeRecord(key, None, 2, 1), partitions=HOME_IS_2
+    )
+    assert batch.frame.is_empty()
+    assert [rejected.error.offset for rejected in batch.rejected] == [1, 2]
 
 
 def test_of_a_delete_only_the_key_is_set() -> None:
@@ -126,7 +164,7 @@ def test_rows_that_a_target_refuses_leave_the_frame_and_keep_their_record() -> N
 
 def test_no_records_give_an_empty_frame_of_the_right_shape() -> None:
     for contract in TABLES.values():
-        batch = decode_batch(contract, contract.topic("p"), [])
+        batch = decode_batch(contract, contract.topic("p"), [], 1)
         assert batch.frame.schema == pl.Schema(frame_schema(contract))
         assert batch.next == {}
 
@@ -135,16 +173,16 @@ maybe_bad = st.sampled_from(["1.00", "-0.01", "NaN", "1.999", "99999999999", "x"
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("abc"), maybe_bad, st.sampled_from("cud")), max_size=12))
-def test_a_batch_and_one_by_one_agree_on_what_is_good(changes: list[tuple[str, str, str]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from("abc"), maybe_bad, st.sampled_from("cud")), max_size=12), st.integers(1, 3))
+def test_a_batch_and_one_by_one_agree_on_what_is_good(changes: list[tuple[str, str, str]], partitions: int) -> None:
     records = [record_of(ORDER_ITEMS, item(k, price=p), i, op=op) for i, (k, p, op) in enumerate(changes)]
     good: list[int] = []
     for record in records:
         try:
-            codec(ORDER_ITEMS).decode(record.key(), record.value(), Position(TOPIC, 0, record.offset()))
+            codec(ORDER_ITEMS).decode(record.key(), record.value(), Position(TOPIC, 0, record.offset()), partitions)
             good.append(record.offset())
         except BadRecord:
             continue
-    batch = decode(*records)
+    batch = decode(*records, partitions=partitions)
     assert batch.frame[OFFSET].to_list() == good
     assert len(batch.rejected) == len(records) - len(good)

@@ -18,7 +18,7 @@ from olist.errors import BadRecord
 from sinks.check.digest import digest
 from sinks.check.typed import JSON_TIME_FORMAT, from_json, typed
 from sinks.json_values import json_text
-from tests.laws.parcels import PARCELS, Item, parcel, topic_of, upserts
+from tests.laws.parcels import PARCELS, PARTITIONS, Item, parcel, topic_of, upserts
 from tests.laws.readers import plain
 from tests.records import FakeRecord, record_of
 
@@ -44,7 +44,7 @@ Drawn = list[tuple[list[Item], list[Item] | None]]
 
 
 def decode(*records: FakeRecord) -> Batch:
-    return decode_batch(PARCELS, TOPIC, records)
+    return decode_batch(PARCELS, TOPIC, records, 1)
 
 
 def record(offset: int = 0, **values: Any) -> FakeRecord:
@@ -55,7 +55,7 @@ def record(offset: int = 0, **values: Any) -> FakeRecord:
 
 def of(drawn: Drawn) -> Batch:
     rows = [parcel(f"p{n}", items=held, returned=returned) for n, (held, returned) in enumerate(drawn)]
-    return decode_batch(PARCELS, TOPIC, upserts(PARCELS, rows))
+    return decode_batch(PARCELS, TOPIC, upserts(PARCELS, rows), PARTITIONS)
 
 
 def as_dicts(rows: list[Item] | None) -> list[dict[str, Any]] | None:

@@ -20,7 +20,7 @@ def records(contract: Contract, changes: int) -> list[FakeRecord]:
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.table)
 def test_every_record_is_a_change_that_a_sink_takes(contract: Contract) -> None:
-    batch = decode_batch(contract, contract.topic("t"), records(contract, 2_000))
+    batch = decode_batch(contract, contract.topic("t"), records(contract, 2_000), 1)
     assert not batch.rejected
     assert not batch.unknown
 
@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_bytes(contract: Contract) -> None:
 def test_the_shares_are_those_of_the_shape(contract: Contract) -> None:
     shape, made = SHAPES[contract.table], 6_000
     envelopes = [record for record in records(contract, made) if record.raw_value is not None]
-    ops = Counter(decode_batch(contract, contract.topic("t"), envelopes).frame[OP].to_list())
+    ops = Counter(decode_batch(contract, contract.topic("t"), envelopes, 1).frame[OP].to_list())
     assert ops["c"] / made == pytest.approx(shape.inserts, abs=0.03)
     assert ops["d"] / made == pytest.approx(shape.deletes, abs=0.03)
 

@@ -11,7 +11,7 @@ from olist.positions import Positions, TopicState
 from sinks.check.held import Held
 from sinks.check.judge import judge
 from sinks.check.report import Finding, Report, TableReport
-from tests.laws.parcels import PARCELS, parcel, topic_of, upserts
+from tests.laws.parcels import PARCELS, PARTITIONS, parcel, topic_of, upserts
 
 TOPIC = topic_of(PARCELS)
 PARCEL_COUNT = 5
@@ -24,7 +24,7 @@ def state(end: int = 100) -> TopicState:
 
 def rows() -> pl.DataFrame:
     records = upserts(PARCELS, [parcel(f"p{i}", note=None if i else "") for i in range(PARCEL_COUNT)])
-    return decode_batch(PARCELS, TOPIC, records).frame.drop(OP)
+    return decode_batch(PARCELS, TOPIC, records, PARTITIONS).frame.drop(OP)
 
 
 def held(frame: pl.DataFrame, next_offset: int = 100) -> Held:

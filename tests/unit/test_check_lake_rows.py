@@ -14,7 +14,7 @@ from olist.lake.catalog import identifier, open_catalog
 from olist.settings import Settings
 from sinks.check.held import read_held, read_positions
 from sinks.targets import factory
-from tests.laws.parcels import PARCELS, parcel, topic_of, upserts
+from tests.laws.parcels import PARCELS, PARTITIONS, parcel, topic_of, upserts
 from tests.laws.targets import start_of
 
 CONTRACT = replace(PARCELS, partition_by=None)
@@ -30,7 +30,8 @@ def fill(lake: Settings, contract: Contract = CONTRACT) -> None:
     table = factory("iceberg")(contract, lake)
     table.open()
     table.own(frozenset(range(4)))
-    batch = decode_batch(contract, topic_of(contract), upserts(contract, [parcel(f"p{i}") for i in range(20)]))
+    records = upserts(contract, [parcel(f"p{i}") for i in range(20)])
+    batch = decode_batch(contract, topic_of(contract), records, PARTITIONS)
     table.stage(batch)
     table.commit(batch, start_of(contract))
     table.close()

@@ -20,7 +20,7 @@ def replay(records: list[Taken], view: View, chunk: int = 1000) -> dict[str, dic
     held = Latest(PARCELS, view)
     for at in range(0, len(records), chunk):
         part = records[at : at + chunk]
-        held.take(decode_batch(PARCELS, TOPIC, part), part)
+        held.take(decode_batch(PARCELS, TOPIC, part, PARTITIONS), part)
     return {row["parcel_id"]: row for row in held.rows().iter_rows(named=True)}
 
 

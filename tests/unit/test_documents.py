@@ -81,11 +81,11 @@ def test_a_delete_with_an_empty_after_image_is_a_delete() -> None:
     value = b'{"after":{},"op":"d","source":{"ts_ms":1,"ts_us":1000}}'
     at = Position("t", 0, 7)
     assert codec(ORDER_REVIEWS).decode(KEY, value, at) == Change("d", ("r", "o"), None, at, 1000)
-    batch = decode_batch(ORDER_REVIEWS, "t", [FakeRecord(KEY, value, 7), FakeRecord(KEY, None, 8)])
+    batch = decode_batch(ORDER_REVIEWS, "t", [FakeRecord(KEY, value, 7), FakeRecord(KEY, None, 8)], 1)
     assert (batch.frame[OP].to_list(), batch.rejected, batch.unknown) == (["d", "d"], (), {})
 
 
 def test_an_update_with_an_empty_after_image_is_refused() -> None:
     value = b'{"after":{},"op":"u","source":{"ts_ms":1,"ts_us":1000}}'
-    batch = decode_batch(ORDER_REVIEWS, "t", [FakeRecord(KEY, value, 7)])
+    batch = decode_batch(ORDER_REVIEWS, "t", [FakeRecord(KEY, value, 7)], 1)
     assert "missing required field" in str(batch.rejected[0].error)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from olist.changes import Change, Position, codec
 from olist.contracts import Contract, Row, Str
 from olist.errors import BadInput, PositionRefused, Stopped
+from olist.partitioner import partition_of
 from olist.settings import Settings
 from olist.tables import CUSTOMERS, ORDER_ITEMS, ORDER_REVIEWS, ORDERS, Order
-from olist.topics.partitioner import partition_of
 from stream_apps.app import FaustApp, Input, Key
 from stream_apps.faust.clock import IDLE_S, Clock
 from stream_apps.faust.forwarding import HEADER, Origin, arrived, origin_header, origin_of

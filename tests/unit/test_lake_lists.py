@@ -41,7 +41,7 @@ class Lake:
         table = LakeTable(self.catalog, self.contract)
         held = table.open() or Positions.start(topic_of(self.contract), TOPIC_ID, PARTITIONS)
         table.own(frozenset(range(PARTITIONS)))
-        batch = decode_batch(self.contract, topic_of(self.contract), records)
+        batch = decode_batch(self.contract, topic_of(self.contract), records, PARTITIONS)
         table.commit(table.stage(batch.last_per_key()), held, batch.next)
         for record, row in zip(records, batch.frame.iter_rows(named=True), strict=True):
             key = tuple(row[name] for name in self.contract.key)
@@ -209,7 +209,7 @@ def test_a_history_keeps_every_version_of_a_list_and_none_of_a_delete(tmp_path: 
         upsert(PARCELS, parcel(items=[]), 1),
         delete(PARCELS, ("p1", 1), 2),
     ]
-    batch = decode_batch(PARCELS, topic_of(PARCELS), records)
+    batch = decode_batch(PARCELS, topic_of(PARCELS), records, PARTITIONS)
     table.commit(table.stage(batch.frame), Positions.start(topic_of(PARCELS), TOPIC_ID, PARTITIONS), batch.next)
     found = sorted(scanned(table.table, PARCELS), key=lambda row: int(row[OFFSET]))
     assert plain(PARCELS, found) == plain(PARCELS, batch.frame.iter_rows(named=True))

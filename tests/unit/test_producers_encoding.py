@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -16,10 +15,8 @@ from olist.changes import Envelope, Position, codec
 from olist.contracts import Row
 from olist.source import iter_rows, read
 from olist.tables import ORDER_REVIEWS, TABLES, OrderReview
-from olist.topics.partitioner import partition_of
 from producers.encoding import CONNECTOR, KEY, VALUE, Origin, encode, envelope_of, source_of
 from producers.life import EVENT_US, PREVIOUS_STAGE, PREVIOUS_US, ROW, STAGE, life_of
-from producers.murmur2 import murmur2, partitions_of
 from producers.sequence import SEQ, TABLE, TABLE_NAMES, TX, sequence
 from tests.unit.producers_dataset import files, small_shop, write_folder
 from tests.unit.test_producers_life import REVIEW_ROWS, frame_of
@@ -89,22 +86,3 @@ def test_every_record_decodes_and_names_its_road(frames: dict[str, pl.DataFrame]
 def test_the_topic_prefix_is_name_and_schema() -> None:
     source = source_of(ORDER_REVIEWS, replace(ORIGIN, prefix="shop.eu.public"), 0, 1, 1)
     assert (source.name, source.schema) == ("shop.eu", "public")
-
-
-def test_keys_hash_as_kafkas_java_clients_hash_them() -> None:
-    # Kafka 4.3, UtilsTest.testMurmur2
-    known = {
-        "21": -973932308,
-        "foobar": -790332482,
-        "a-little-bit-long-string": -985981536,
-        "a-little-bit-longer-string": -1486304829,
-        "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
-        "abc": 479470107,
-    }
-    assert murmur2(pl.Series(list(known))).astype(np.int32).tolist() == list(known.values())
-
-
-@given(st.lists(st.text(max_size=12), max_size=12), st.integers(1, 100))
-def test_any_keys_hash_together_as_they_hash_alone(keys: list[str], partitions: int) -> None:
-    found = partitions_of(pl.Series(keys, dtype=pl.String), partitions)
-    assert found.tolist() == [partition_of(key.encode(), partitions) for key in keys]

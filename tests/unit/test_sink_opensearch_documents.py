@@ -12,7 +12,7 @@ import pytest
 from olist.batches import decode_batch
 from olist.contracts import Contract, Row, Str
 from sinks.opensearch.documents import ID, LINES, refused_ids, with_ids, with_lines
-from tests.laws.parcels import PARCELS, Item, Taken, delete, parcel, topic_of, upsert, upserts
+from tests.laws.parcels import PARCELS, PARTITIONS, Item, Taken, delete, parcel, topic_of, upsert, upserts
 
 
 class Word(Row):
@@ -25,7 +25,7 @@ WORDS = Contract("words", Word, key=("word",))
 
 
 def framed(contract: Contract, *records: Taken) -> pl.DataFrame:
-    return with_ids(contract, decode_batch(contract, topic_of(contract), records).frame)
+    return with_ids(contract, decode_batch(contract, topic_of(contract), records, PARTITIONS).frame)
 
 
 def lines(contract: Contract, *records: Taken) -> list[dict[str, Any]]:

@@ -9,16 +9,16 @@ from io import StringIO
 
 from olist.batches import decode_batch
 from sinks.postgres.rows import MOST_KEY_BYTES, csv, refused_rows
-from tests.laws.parcels import PARCELS, Item, Parcel, delete, parcel, topic_of, upserts
+from tests.laws.parcels import PARCELS, PARTITIONS, Item, Parcel, delete, parcel, topic_of, upserts
 
 
 def refused(*rows: Parcel) -> dict[int, str]:
-    batch = decode_batch(PARCELS, topic_of(PARCELS), upserts(PARCELS, rows))
+    batch = decode_batch(PARCELS, topic_of(PARCELS), upserts(PARCELS, rows), PARTITIONS)
     return {refusal.row: refusal.reason for refusal in refused_rows(PARCELS, batch.frame)}
 
 
 def test_null_and_the_empty_text_are_told_apart() -> None:
-    batch = decode_batch(PARCELS, topic_of(PARCELS), upserts(PARCELS, [parcel(label="", note=None)]))
+    batch = decode_batch(PARCELS, topic_of(PARCELS), upserts(PARCELS, [parcel(label="", note=None)]), PARTITIONS)
     (line,) = csv(PARCELS, batch.frame).decode().splitlines()
     assert line.startswith('p1,1,"",100,2017-07-14T02:40:00.000000,10.50,-23.5,-46.6,,,[],,')
     assert line.endswith(",false")
@@ -26,7 +26,7 @@ def test_null_and_the_empty_text_are_told_apart() -> None:
 
 def test_a_list_is_json_with_money_as_text_and_moments_to_the_microsecond() -> None:
     items = [Item('a"b', 1, price=Decimal("1.10"), packed_at=-1), Item("c,\né", 2, weight_g=5e-324)]
-    batch = decode_batch(PARCELS, topic_of(PARCELS), upserts(PARCELS, [parcel(items=items)]))
+    batch = decode_batch(PARCELS, topic_of(PARCELS), upserts(PARCELS, [parcel(items=items)]), PARTITIONS)
     ((*_, text, returned, _p, _o, _at, _deleted),) = list(reader(StringIO(csv(PARCELS, batch.frame).decode())))
     nothing = dict.fromkeys(("serial", "price", "weight_g", "packed_at", "words"))
     assert returned == ""
@@ -37,7 +37,7 @@ def test_a_list_is_json_with_money_as_text_and_moments_to_the_microsecond() -> N
 
 
 def test_of_a_delete_only_the_key_is_there() -> None:
-    batch = decode_batch(PARCELS, topic_of(PARCELS), [delete(PARCELS, ("p1", 1), 7)])
+    batch = decode_batch(PARCELS, topic_of(PARCELS), [delete(PARCELS, ("p1", 1), 7)], PARTITIONS)
     (line,) = csv(PARCELS, batch.frame).decode().splitlines()
     assert line.startswith("p1,1,,,,,,,,,,,")
     assert line.endswith(",true")

@@ -15,7 +15,6 @@ from olist.positions import TopicState
 from olist.tables import ORDER_ITEMS, ORDERS
 from olist.topics.decoded import Seen, see
 from olist.topics.lines import as_json, line
-from olist.topics.partitioner import murmur2, partition_of
 from olist.topics.starting import before_end, clamped, moment, partitions_of
 from olist.topics.survey import nearest
 from olist.topics.tail import key_bytes
@@ -57,23 +56,6 @@ def seen(key: bytes | None, value: bytes | None, contract: Contract | None = PAR
 
 def text(one: Seen, contract: Contract | None = PARCELS) -> str:
     return click.unstyle(line(one, contract))
-
-
-# From Apache Kafka's own test, org.apache.kafka.common.utils.UtilsTest.testMurmur2.
-@pytest.mark.parametrize(
-    ("data", "signed"),
-    [
-        (b"21", -973932308),
-        (b"foobar", -790332482),
-        (b"a-little-bit-long-string", -985981536),
-        (b"a-little-bit-longer-string", -1486304829),
-        (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
-        (b"abc", 479470107),
-    ],
-)
-def test_murmur2_is_javas(data: bytes, signed: int) -> None:
-    assert murmur2(data) == signed % 2**32
-    assert 0 <= partition_of(data, 4) < 4
 
 
 def test_an_update_shows_the_fields_that_changed_old_and_new() -> None:
