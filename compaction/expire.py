@@ -9,7 +9,7 @@ snapshots after `AUDITED_TO` always add up to the table's positions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -27,7 +27,7 @@ from pyiceberg.table.update import (
 )
 
 from compaction.thresholds import Keeping
-from olist.lake.ancestry import AUDITED, AUDITED_TO, ancestry, audited_of, carries_positions, fold, ranges_of
+from olist.lake.ancestry import AUDITED, AUDITED_TO, ancestry, audited_before, carries_positions, fold, ranges_of
 from olist.lake.contents import Manifests
 from olist.lake.moves import MOVES
 
@@ -72,19 +72,22 @@ def _ancestors(metadata: TableMetadata, snapshot_id: int | None) -> Iterator[Sna
         snapshot_id = snapshot.parent_snapshot_id
 
 
-def audit(metadata: TableMetadata, gone: Sequence[int]) -> tuple[dict[int, int], int]:
+def audit(metadata: TableMetadata, gone: Iterable[Snapshot]) -> tuple[dict[int, int], int]:
     """The audit with everything behind it up to the newest snapshot that goes, and that one's sequence number.
 
-    Snapshots in between that stay (a tag holds them) are folded as well, and never again.
+    Snapshots in between that stay (a tag holds them) are folded as well, and never again. Where another engine has
+    expired snapshots that were not folded yet, the audit begins anew with the oldest that is left: what is not known is
+    no gap.
 
     Raises:
         Stopped: their ranges do not follow each other.
     """
+    ids = {snapshot.snapshot_id for snapshot in gone}
     main, done = metadata.snapshot_by_name("main"), int(metadata.properties.get(AUDITED_TO, "0"))
     trunk = list(_ancestors(metadata, main.snapshot_id if main else None))
-    to = max([done, *(s.sequence_number or 0 for s in trunk if s.snapshot_id in gone)])
+    to = max([done, *(s.sequence_number or 0 for s in trunk if s.snapshot_id in ids)])
     due = [snapshot for snapshot in reversed(trunk) if done < (snapshot.sequence_number or 0) <= to]
-    return fold(audited_of(metadata), map(ranges_of, due)), to
+    return fold(audited_before(metadata, due), map(ranges_of, due)), to
 
 
 def only_used_by(gone: Iterable[Snapshot], metadata: TableMetadata, manifests: Manifests) -> set[str]:
@@ -130,16 +133,14 @@ class Expiry:
 
     catalog: SqlCatalog
 
-    def commit(self, table: Table, gone: list[Snapshot]) -> None:
-        """Remove the snapshots, and fold their ranges into the audit.
+    def commit(self, table: Table, gone: list[Snapshot], audited: Mapping[int, int], to: int) -> None:
+        """Remove the snapshots, with what `audit` found of them.
 
         Raises:
             CommitFailedException: the table has changed; look again.
-            Stopped: their ranges do not follow each other.
         """
         metadata = table.metadata
         ids = [snapshot.snapshot_id for snapshot in gone]
-        audited, to = audit(metadata, ids)
         self.catalog.commit_table(
             table,
             (AssertTableUUID(uuid=metadata.table_uuid), _NothingPointsAt(snapshot_ids=ids)),  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.table import Table
 
 from compaction.deletes import merge_deletes
-from compaction.expire import Expiry, expired, only_used_by
+from compaction.expire import Expiry, audit, expired, only_used_by
 from compaction.facts import Place, Reader
 from compaction.graveyard import bury, clear, graves
 from compaction.landing import Change, Landing, Lost
@@ -217,10 +217,11 @@ class Job:
         gone = expired(table.metadata, rules, self.means.now_ms())
         if not gone:
             return
+        audited, to = audit(table.metadata, gone)
         files = only_used_by(gone, table.metadata, manifests)
         grave = bury(table, files, self.means.now_ms() + rules.grace_ms)
         try:
-            Expiry(self.means.catalog).commit(table, gone)
+            Expiry(self.means.catalog).commit(table, gone, audited, to)
         except CommitFailedException:
             delete(table.io, [grave.path])  # the next run looks again
         else:

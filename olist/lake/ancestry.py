@@ -13,7 +13,7 @@ older snapshot, or the audit of expired ones, says, and the property is believed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
 import msgspec
@@ -104,6 +104,19 @@ def audited_of(metadata: TableMetadata) -> dict[int, int]:
     return msgspec.json.decode(metadata.properties.get(AUDITED, "{}"), type=dict[int, int])
 
 
+def audited_before(metadata: TableMetadata, due: Sequence[Snapshot]) -> dict[int, int]:
+    """The audit that snapshots `due`, oldest first, follow; empty where what lies between the two is not known.
+
+    Another engine expires snapshots that were never folded: what they moved is no gap.
+    """
+    if not due:
+        return audited_of(metadata)
+    first, done = due[0], int(metadata.properties.get(AUDITED_TO, "0"))
+    parent = metadata.snapshot_by_id(first.parent_snapshot_id) if first.parent_snapshot_id is not None else None
+    before = (parent.sequence_number if parent else (first.sequence_number or 0) - 1) or 0
+    return audited_of(metadata) if before == done else {}
+
+
 def fold(audited: Mapping[int, int], moved: Iterable[Ranges]) -> dict[int, int]:
     """The ends of ranges with those of one commit after the other behind them.
 
@@ -149,8 +162,8 @@ def _nothing_against(metadata: TableMetadata, highest: Positions) -> bool:
         return False
     audited_to = int(metadata.properties.get(AUDITED_TO, "0"))
     is_audited = audited_to <= (chain[0].sequence_number or 0)
-    audited = audited_of(metadata) if is_audited else {}
     due = [s for s in reversed(chain) if not is_audited or (s.sequence_number or 0) > audited_to]
+    audited = audited_before(metadata, due) if is_audited else {}
     ends = fold(audited, map(ranges_of, due))
     on_main = {snapshot.snapshot_id for snapshot in chain}
     left = {p for s in metadata.snapshots if s.snapshot_id not in on_main for p in ranges_of(s)}

@@ -55,7 +55,7 @@ class Engines:
 
     def found(self, table: Table, words: Sequence[str]) -> dict[str, list[int]]:
         return {
-            "pyiceberg": [table.scan(row_filter=EqualTo("words", word)).count() for word in words],
+            "pyiceberg": [table.scan(row_filter=EqualTo(term="words", value=word)).count() for word in words],
             "duckdb": self._by_duckdb(table, words),
             "spark": self._by_spark(table, words),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -23,6 +23,7 @@ from tests.spark import Spark, spark
 pytestmark = pytest.mark.integration
 
 Rows = list[tuple[Any, ...]]
+FAR = 1 << 42  # a clock by which every snapshot is old
 
 
 @dataclass(frozen=True)
@@ -102,4 +103,26 @@ def test_three_engines_read_the_same_rows_before_and_after_a_compaction(
     assert engines.read(lake) == expected(lake)
     lake.properties(min_delete_files="1", min_input_files="100", delete_ratio_threshold="1")
     assert lake.compact().after.delete_files > 0, "delete files were merged, the data files are as they were"
+    assert engines.read(lake) == expected(lake)
+
+
+def test_our_expiry_goes_on_after_another_engine_s(settings: Settings, engines: Engines) -> None:
+    lake = Lake(settings, replace(WHOLE_NOTES, table="expired_elsewhere"))
+    writer = lake.writer()
+    for batch in range(12):
+        lake.write(writer, [(key, batch) for key in range(batch, batch + 9)])
+    with lake.catalog.load_table(identifier(lake.contract.table)).transaction() as transaction:
+        transaction.set_properties({"history.expire.min-snapshots-to-keep": "2"})
+    assert lake.compact(lake.job(now_ms=FAR)).expired > 0
+    for batch in range(12):
+        lake.write(writer, [(key, batch) for key in range(batch, batch + 9)])
+    engines.spark.run(
+        f"CALL {CATALOG}.system.expire_snapshots(table => '{'.'.join((CATALOG, *identifier(lake.contract.table)))}', "
+        "older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 3)"
+    )
+    report = lake.compact(lake.job(now_ms=FAR))
+    assert report.before.snapshots == 3
+    assert report.expired > 0
+    lake.write(lake.writer(), [(key, 99) for key in range(5)])
+    assert lake.compact(lake.job(now_ms=FAR)).expired > 0
     assert engines.read(lake) == expected(lake)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyiceberg.table import Table
 from pyiceberg.table.statistics import PartitionStatisticsFile
-from pyiceberg.table.update import SetPartitionStatisticsUpdate
+from pyiceberg.table.update import RemoveSnapshotsUpdate, SetPartitionStatisticsUpdate
 
 from compaction import graveyard
 from compaction.expire import expired
@@ -16,9 +16,10 @@ from compaction.storage import stored
 from compaction.sweep import orphans
 from compaction.thresholds import Keeping
 from olist.errors import Stopped
-from olist.lake.ancestry import AUDITED, audited_of, fold, ranges_of
+from olist.lake.ancestry import AUDITED, MOVED, POSITIONS, audited_of, fold, ranges_of
 from olist.lake.catalog import identifier
 from olist.lake.contents import Manifests
+from olist.lake.row_delta import OneCommit, RowDelta
 from olist.positions import Positions
 from tests.lakes import Lake, local_settings
 
@@ -167,6 +168,40 @@ def test_a_gap_or_an_overlap_stops_the_expiry() -> None:
         fold({0: 5}, [{0: (6, 9)}])
     with pytest.raises(Stopped, match="doubled"):
         fold({0: 5}, [{0: (4, 9)}])
+
+
+def expire_elsewhere(lake: Lake, numbers: slice) -> None:
+    """What another engine's `expire_snapshots` does to the metadata."""
+    gone = [snapshot.snapshot_id for snapshot in table(lake).snapshots()[numbers]]
+    lake.catalog.commit_table(table(lake), (), (RemoveSnapshotsUpdate(snapshot_ids=gone),))
+
+
+@pytest.mark.parametrize("audited", [False, True])
+def test_snapshots_that_another_engine_expired_are_no_gap(lake: Lake, *, audited: bool) -> None:
+    if audited:
+        assert lake.compact(lake.job(now_ms=FAR)).expired > 0
+    writer = lake.writer()
+    for value in range(8):
+        lake.write(writer, [(key, value) for key in range(value, 6 + value)])
+    expire_elsewhere(lake, slice(5))
+    assert lake.compact(lake.job(now_ms=FAR)).expired > 0
+    lake.write(lake.writer(), [(key, 9) for key in range(6)])
+    keep(lake, snapshots=1, grace_ms=0)
+    assert lake.compact(lake.job(now_ms=FAR)).expired > 0
+    assert lake.held() == lake.model
+
+
+def test_a_gap_between_two_snapshots_that_are_there_stops_the_expiry_and_leaves_no_list(lake: Lake) -> None:
+    stands = lake.writer().positions
+    assert stands is not None
+    for moved in ('{"0": [1000, 1001]}', "{}"):
+        transaction = OneCommit(table(lake))
+        RowDelta(transaction, [], [], {MOVED: moved, POSITIONS: stands.advanced({0: 1001}).encode()}).commit()
+        transaction.commit_transaction()
+    keep(lake, snapshots=1, grace_ms=0)
+    with pytest.raises(Stopped, match="changes are lost"):
+        lake.job(now_ms=FAR).expire()
+    assert list(graves(table(lake), lake.settings)) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5))))
