@@ -106,7 +106,10 @@ def check_topic(where: str, held: Positions, now: TopicState, only: Container[in
     def mine(partition: int) -> bool:
         return only is None or partition in only
 
-    way_out = f"`olist sink rebuild {where}` empties the target and reads the topic from its beginning"
+    way_out = (
+        f"`olist sink rebuild {where}` empties the target and reads the topic from its beginning; "
+        "a history of the topic as it was goes only `--with-history`"
+    )
     if held.topic_id != now.topic_id:
         raise PositionRefused(
             f"{where}: topic {now.topic} was re-created: its id is {now.topic_id}, the target holds {held.topic_id}",

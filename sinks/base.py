@@ -81,7 +81,22 @@ class SinkTable(ABC):
 
     @abstractmethod
     def drop(self) -> None:
-        """Remove the table and its positions, so that the topic can be read from its beginning."""
+        """Remove the table and its positions, so that the topic can be read from its beginning.
+
+        A history stays: a compacted topic no longer holds what it does. It takes only what is above its own positions.
+        """
+
+    def histories(self) -> Sequence[str]:
+        """What holds every change of the topic beside this table, by name; `drop` leaves it. Changes nothing."""
+        return ()
+
+    def drop_histories(self) -> Sequence[str]:
+        """Remove that too, for good; return what was removed."""
+        return ()
+
+    def held_beside(self) -> Sequence[Positions]:
+        """Positions of histories as of `open`: the topic must fit them too, though reading goes on below them."""
+        return ()
 
     @abstractmethod
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
+from itertools import product
 from threading import Event
 
 import click
@@ -14,8 +15,9 @@ from rich.table import Table
 
 from olist import derived
 from olist.contracts import Contract
-from olist.errors import BadInput
+from olist.errors import BadInput, PositionRefused
 from olist.settings import Settings, settings
+from sinks.base import SinkTable
 from sinks.targets import TARGETS
 
 target_argument = click.argument("target", type=click.Choice(TARGETS))
@@ -31,6 +33,7 @@ def command() -> None:
     olist sink run postgres --tables orders    one table only
     olist sink status                          offsets behind the topics' ends
     olist sink rebuild opensearch              what a rebuild would remove; --yes does it
+    olist sink resolve iceberg                 tables that another engine set back; --yes reads on from there
     """
 
 
@@ -67,10 +70,13 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
 @command.command("rebuild")
 @target_argument
 @tables_option
+@click.option("--with-history", is_flag=True, help="Also what holds every change: a compacted topic gives it no more.")
 @click.option("--yes", is_flag=True, help="Do it; without this it only shows what would be removed.")
-def rebuild(target: str, tables: str, yes: bool) -> None:
-    """Empty a target's tables so that the sink reads their topics from the beginning. Stop its sinks first."""
-    from sinks.check.held import read_positions
+def rebuild(target: str, tables: str, with_history: bool, yes: bool) -> None:
+    """Empty a target's tables so that the sink reads their topics from the beginning. Stop its sinks first.
+
+    A history of all changes stays, and goes on above what it holds, unless told otherwise.
+    """
     from sinks.targets import factory
 
     current = settings()
@@ -80,16 +86,49 @@ def rebuild(target: str, tables: str, yes: bool) -> None:
         views.update(table.drops_with_it())
         if yes:
             table.drop()
-            table.close()
             click.echo(f"removed {target} table {contract.table}")
         else:
-            held = read_positions(target, contract, current)
-            told = f"stands at offsets {held.next}" if held else "never written"
+            told = _told(target, contract, current)
             click.echo(f"would remove {target} table {contract.table} ({told})")
+        _rebuild_histories(table, with_history=with_history, yes=yes)
     if views:
         click.echo(f"{'removed' if yes else 'would remove'} with them: {', '.join(sorted(views))}")
     again = f"now: `olist sink run {target}`" + (", and `olist marts apply` once its tables are there" if views else "")
     click.echo(again if yes else "nothing was removed; --yes does it")
+
+
+def _told(target: str, contract: Contract, current: Settings) -> str:
+    from sinks.check.held import read_positions
+
+    try:
+        held = read_positions(target, contract, current)
+    except PositionRefused as refused:  # which a rebuild is a way out of
+        return str(refused)
+    return f"stands at offsets {held.next}" if held else "never written"
+
+
+def _rebuild_histories(table: SinkTable, *, with_history: bool, yes: bool) -> None:
+    there = table.drop_histories() if yes and with_history else table.histories()
+    done = "keeps" if not with_history else "removed" if yes else "would remove"
+    for name in there:
+        click.echo(f"{done} {table.name} history {name}" + ("" if with_history else " (--with-history removes it)"))
+    table.close()
+
+
+@command.command("resolve")
+@click.argument("target", type=click.Choice(["iceberg"]))
+@tables_option
+@click.option("--yes", is_flag=True, help="Do it; without this it only shows where the rows stand.")
+def resolve(target: str, tables: str, yes: bool) -> None:
+    """Accept the rows of tables that another engine set back, and have sinks read on from where those stand."""
+    from sinks.iceberg.resolve import resolve as resolve_lake
+
+    current = settings()
+    found = [one for contract in contracts_for(target, tables) for one in resolve_lake(contract, current, apply=yes)]
+    for resolution in found:
+        click.echo(resolution)
+    if any(resolution.committed for resolution in found):
+        click.echo(f"now: `olist sink run {target}`" if yes else "nothing was changed; --yes does it")
 
 
 @command.command("status")
@@ -103,17 +142,26 @@ def status(tables: str, output: str) -> None:
     current = settings()
     contracts = contracts_there(current, tables)
     states = topic_states(admin_client(current.kafka_bootstrap), [c.topic(current.topic_prefix) for c in contracts])
-    behind = {
-        contract.table: {t: lag(t, contract, current, states[contract.topic(current.topic_prefix)]) for t in TARGETS}
-        for contract in contracts
-    }
+    behind: dict[str, dict[str, int | str | None]] = {contract.table: {} for contract in contracts}
+    for contract, target in product(contracts, TARGETS):
+        try:
+            offsets: int | str | None = lag(target, contract, current, states[contract.topic(current.topic_prefix)])
+        except PositionRefused as refused:  # the others are still to be seen
+            offsets = f"{refused}\n  {refused.hint}"
+        behind[contract.table][target] = offsets
     if output == "json":
         click.echo(msgspec.json.encode(behind))
         return
     shown = Table("table", *TARGETS, box=None)
     for table, lags in behind.items():
-        shown.add_row(table, *("-" if lags[t] is None else f"{lags[t]:,}" for t in TARGETS))
+        shown.add_row(table, *(_cell(lags[t]) for t in TARGETS))
     Console().print(shown)
+    for refusal in (offsets for lags in behind.values() for offsets in lags.values() if isinstance(offsets, str)):
+        click.echo(f"\n{refusal}")
+
+
+def _cell(offsets: int | str | None) -> str:
+    return "-" if offsets is None else "refused" if isinstance(offsets, str) else f"{offsets:,}"
 
 
 def contracts_for(target: str | None, tables: str) -> Sequence[Contract]:

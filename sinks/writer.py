@@ -87,8 +87,8 @@ class TableWriter:
 
     def _open(self, state: TopicState) -> Positions:
         found = self.table.open()
-        if found is not None:
-            check_topic(self.table.name, found, state, self.owned)
+        for held in (*([found] if found else ()), *self.table.held_beside()):
+            check_topic(self.table.name, held, state, self.owned)
         self.table.own(self.owned)
         return found or Positions.start(self.topic, state.topic_id, len(state.end))
 

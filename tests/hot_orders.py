@@ -202,6 +202,7 @@ def drop(settings: Settings) -> None:
     """Remove the lake's orders and their history."""
     table = factory("iceberg")(ORDERS, settings)
     table.drop()
+    table.drop_histories()
     table.close()
 
 

@@ -17,9 +17,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
 import msgspec
+from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetPropertiesUpdate
 
 from olist.errors import PositionRefused, Stopped
 from olist.positions import Positions
@@ -40,13 +42,45 @@ def table_positions(table: Table, contract: str) -> Positions | None:
         PositionRefused: main was set back, or the snapshots that say where it stands are gone.
         Stopped: the ranges of its commits do not follow each other.
     """
+    stands, committed = rollback(table, contract)
+    if stands is not None and committed is not None:
+        raise _set_back(table, contract, stands, committed)
+    return stands
+
+
+def rollback(table: Table, contract: str) -> tuple[Positions | None, Positions | None]:
+    """Where the rows on main stand, and how far they were once committed where that is further, else None.
+
+    Raises:
+        PositionRefused: the snapshots that say where it stands are gone.
+        Stopped: the ranges of its commits do not follow each other.
+    """
     metadata = table.metadata
     highest, said = highest_positions(metadata), positions_of_main(metadata)
     if highest is None or (said is not None and _covers(said, highest)):
-        return said
-    if said is None and (_is_built_on_carrier(metadata) or _nothing_against(metadata, highest)):
-        return highest
-    raise _refused(table, contract, said, highest)
+        return said, None
+    if said is not None:
+        return said, highest
+    if _is_built_on_carrier(metadata) or _nothing_against(metadata, highest):
+        return highest, None
+    raise _unknown(table, contract, highest)
+
+
+def accept_rows(catalog: Catalog, table: Table, stands: Positions) -> None:
+    """Let a table that was set back be committed from where its rows stand.
+
+    Raises:
+        CommitFailedException: main has moved meanwhile.
+    """
+    metadata, chain = table.metadata, list(ancestry(table.metadata))
+    said = {POSITIONS: stands.encode()}
+    if carrier := next(filter(carries_positions, chain), None):
+        said[CARRIER] = str(carrier.snapshot_id)
+    if AUDITED in metadata.properties and chain:
+        said |= {AUDITED: msgspec.json.encode(stands.next).decode(), AUDITED_TO: str(chain[0].sequence_number or 0)}
+    head = chain[0].snapshot_id if chain else None
+    requirements = AssertTableUUID(uuid=metadata.table_uuid), AssertRefSnapshotId(ref="main", snapshot_id=head)
+    catalog.commit_table(table, requirements, (SetPropertiesUpdate(updates=said),))
 
 
 def positions_of_main(metadata: TableMetadata) -> Positions | None:
@@ -170,22 +204,35 @@ def _nothing_against(metadata: TableMetadata, highest: Positions) -> bool:
     return all(ends[p] == offset if p in ends else p not in left for p, offset in highest.next.items())
 
 
-def _refused(table: Table, contract: str, said: Positions | None, highest: Positions) -> PositionRefused:
-    name, head = table.name()[-1], table.metadata.snapshot_by_name("main")
-    rebuild = f"`olist sink rebuild iceberg --tables {contract}` reads the topic from its beginning"
-    kept = [s for s in table.metadata.snapshots if _said(s, POSITIONS) == highest.encode()]
-    undo = f"to undo it, set main to snapshot {kept[-1].snapshot_id} again; " if kept else ""
-    at = f"snapshot {head.snapshot_id}" if head else "no snapshot"
-    if said is None:
-        return PositionRefused(
-            f"lake table {name}: none of the snapshots that led to {at} says where the table stands: another engine "
-            f"expired those that did, or set main back; the highest positions ever committed are {highest.next}",
-            hint=undo + rebuild,
-        )
-    behind = {p: (said.next.get(p, 0), end) for p, end in highest.next.items() if said.next.get(p, 0) < end}
+def _unknown(table: Table, contract: str, highest: Positions) -> PositionRefused:
     return PositionRefused(
-        f"lake table {name}: another engine set main back to {at} (rollback_to_snapshot, set_current_snapshot or the "
-        f"like): its rows lack changes that were committed (partition: (rows stand at, committed up to)): {behind}",
-        hint=f"{undo}to keep the rows as they stand and read on from there, `olist sink resolve iceberg --tables "
-        f"{contract}`; {rebuild}",
+        f"lake table {table.name()[-1]}: none of the snapshots that led to {_head(table)} says where the table stands: "
+        "another engine expired those that did, or set main back; the highest positions ever committed are "
+        f"{highest.next}",
+        hint=_undo(table, highest) + _rebuild(contract),
     )
+
+
+def _set_back(table: Table, contract: str, stands: Positions, committed: Positions) -> PositionRefused:
+    behind = {p: (stands.next.get(p, 0), end) for p, end in committed.next.items() if stands.next.get(p, 0) < end}
+    return PositionRefused(
+        f"lake table {table.name()[-1]}: another engine set main back to {_head(table)} (rollback_to_snapshot, "
+        "set_current_snapshot or the like): its rows lack changes that were committed (partition: (rows stand at, "
+        f"committed up to)): {behind}",
+        hint=f"{_undo(table, committed)}to keep the rows as they are and read on from where they stand, "
+        f"`olist sink resolve iceberg --tables {contract}`; {_rebuild(contract)}",
+    )
+
+
+def _head(table: Table) -> str:
+    head = table.metadata.snapshot_by_name("main")
+    return f"snapshot {head.snapshot_id}" if head else "no snapshot"
+
+
+def _undo(table: Table, committed: Positions) -> str:
+    kept = [s.snapshot_id for s in table.metadata.snapshots if _said(s, POSITIONS) == committed.encode()]
+    return f"to undo it, set main to snapshot {kept[-1]} again; " if kept else ""
+
+
+def _rebuild(contract: str) -> str:
+    return f"`olist sink rebuild iceberg --tables {contract}` reads the topic from its beginning"

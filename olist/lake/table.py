@@ -34,7 +34,7 @@ from pyiceberg.typedef import Record
 
 from olist.batches import OFFSET, OP, PARTITION
 from olist.contracts import Contract, Evolution, evolve
-from olist.errors import ContractRefused, Fenced, ServerTrouble
+from olist.errors import ContractRefused, ServerTrouble, TargetRewound
 from olist.lake.ancestry import CARRIER, MOVED, POSITIONS, table_positions
 from olist.lake.catalog import identifier
 from olist.lake.files import Writing
@@ -151,7 +151,8 @@ class LakeTable:
         """Commit staged files and the positions `to`; return the table's positions after it.
 
         Raises:
-            Fenced: the table no longer stands at `held` for the partitions of `to`.
+            Fenced: the table no longer stands at `held` for the partitions of `to` (`TargetRewound`: before it, or it
+                was dropped).
             PositionRefused: another engine has set the table back since this writer last looked.
             ServerTrouble: no answer, moves of a rewrite that have expired, too many conflicts in a row, or staged files
                 that a sweep may have deleted.
@@ -159,18 +160,15 @@ class LakeTable:
         for _attempt in range(MAX_CONFLICTS):
             if may_be_swept(staged.begun_ms, self.now_ms()):
                 raise ServerTrouble("lake", f"{self.name}: staged so long ago that its files may be gone; staging anew")
-            current = self.positions or Positions.start(held.topic, held.topic_id, len(held.next))
-            current.expect_topic(f"lake table {self.name}", held)
-            current.expect(f"lake table {self.name}", held.of(to))
-            moved = current.advanced(to)
+            moved = self._expect(held, to).advanced(to)
             try:
                 with lake_trouble():
                     self._commit_once(staged, moved, _ranges(held, to))
             except CommitFailedException:
-                self._look_again(staged)
+                self._look_again(staged, held, to)
             except FileNotFoundError:  # the head this writer knew is gone: dropped or expired, or the lake is damaged
                 seen = self.table.metadata_location
-                self._look_again(staged)
+                self._look_again(staged, held, to)
                 if self.table.metadata_location == seen:
                     raise
             else:
@@ -178,6 +176,11 @@ class LakeTable:
                 self._indexed = self._head()
                 return moved
         raise ServerTrouble("lake catalog", f"{self.name}: {MAX_CONFLICTS} commits in a row lost to other writers")
+
+    def is_there(self) -> bool:
+        """Whether the catalog has the table."""
+        with lake_trouble():
+            return self.catalog.table_exists(identifier(self.name))
 
     def drop(self) -> None:
         """Remove the table and its files."""
@@ -285,17 +288,24 @@ class LakeTable:
         transaction.set_properties({POSITIONS: positions.encode(), CARRIER: str(delta.snapshot_id)})
         self._opened = transaction.commit_transaction()
 
-    def _look_again(self, staged: Staged) -> None:
+    def _expect(self, held: Positions, to: Mapping[int, int]) -> Positions:
+        """The table's positions, if they are those that this writer started from."""
+        current = self.positions or Positions.start(held.topic, held.topic_id, len(held.next))
+        current.expect_topic(f"lake table {self.name}", held)
+        current.expect(f"lake table {self.name}", held.of(to))
+        return current
+
+    def _look_again(self, staged: Staged, held: Positions, to: Mapping[int, int]) -> None:
         """After a lost compare-and-set: load the new head, and follow the rewrites that landed meanwhile."""
         with lake_trouble():
             before = self.table
             try:
                 self._opened = self.catalog.load_table(identifier(self.name))
             except NoSuchTableError as error:
-                raise Fenced(f"lake table {self.name} was dropped since this process opened it") from error
+                raise TargetRewound(f"lake table {self.name} was dropped since this process opened it") from error
             if self.table.metadata.table_uuid != before.metadata.table_uuid:
-                raise Fenced(f"lake table {self.name} was dropped and made again since this process opened it")
-            table_positions(self.table, self.contract.table)  # a table that was set back is not followed
+                raise TargetRewound(f"lake table {self.name} was dropped and made again since this process opened it")
+            self._expect(held, to)  # what another has moved, or set back, is not followed
             if not self.history and len(self.index):
                 self._follow_rewrites(before, staged)
             self._indexed = self._head()

@@ -2,7 +2,8 @@
 
 A contract with a history writes two lake tables, each with its own positions and committed one after the other, history
 first. A kill between the two leaves them at different positions; the reading goes on at the lower one, and each table
-skips what it already holds.
+skips what it already holds. So the current rows can be built again from the topic's beginning beside a history that
+stays, and of the two either may be set back alone.
 
 Guarantee: ``next`` is the offset after the last one applied; a table that stands at n holds every change below n once.
 """
@@ -68,16 +69,34 @@ class IcebergTable(SinkTable):
         return max((table.rest_s for table in self._tables), default=0.0)
 
     def drop(self) -> None:
-        """Remove the lake tables and their files, whatever they look like."""
-        for table in self._connected():
-            table.drop()
-        self._tables = []
+        """Remove the table of current rows and its files, whatever they look like."""
+        self._drop(history=False)
+
+    def histories(self) -> Sequence[str]:
+        """The history, where it is there."""
+        return [table.name for table in self._connected() if table.history and table.is_there()]
+
+    def drop_histories(self) -> Sequence[str]:
+        """Remove the history and its files."""
+        dropped = self.histories()
+        self._drop(history=True)
+        return dropped
+
+    def held_beside(self) -> Sequence[Positions]:
+        """What the history holds."""
+        return [held for table in self._tables if table.history and (held := table.positions)]
 
     def close(self) -> None:
         """Let go of the catalog's connections."""
         if self._catalog is not None:
             self._catalog.close()
             self._catalog, self._tables = None, []
+
+    def _drop(self, *, history: bool) -> None:
+        for table in self._connected():
+            if table.history == history:
+                table.drop()
+        self._tables = []
 
     def _connected(self) -> list[LakeTable]:
         if self._catalog is None:
@@ -101,7 +120,7 @@ def _lowest(held: list[Positions | None]) -> Positions | None:
     if len({positions.topic_id for positions in known}) > 1:
         raise PositionRefused(
             f"the lake tables of {first.topic} hold positions of topics with different ids; a rebuild was cut short",
-            hint="`olist sink rebuild iceberg` empties them and reads the topic from its beginning",
+            hint="`olist sink rebuild iceberg --with-history` empties them and reads the topic from its beginning",
         )
     return Positions(first.topic, first.topic_id, {p: min(k.next[p] for k in known) for p in first.next})
 

@@ -127,6 +127,7 @@ class Shop:
                     continue
                 table = factory(target)(contract, self.settings)
                 table.drop()
+                table.drop_histories()
                 table.close()
 
     def last_words(self) -> str:

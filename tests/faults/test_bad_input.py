@@ -83,7 +83,7 @@ def test_a_topic_re_created_under_running_sinks_stops_them_and_a_rebuild_brings_
         assert "PositionRefused: " in sink.said()
         assert f"olist sink rebuild {sink.target}" in sink.said()
     for target in TARGETS:
-        done(shop.settings, "sink", "rebuild", target, "--yes")
+        done(shop.settings, "sink", "rebuild", target, "--with-history", "--yes")
     shop.replay("--from-start", "--yes")
     for target in TARGETS:
         shop.sink(target)

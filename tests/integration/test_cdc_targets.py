@@ -80,6 +80,7 @@ def drop_all(settings: Settings) -> None:
         for contract in contracts():
             table = factory(target)(contract, settings)
             table.drop()
+            table.drop_histories()
             table.close()
 
 
