@@ -7,8 +7,9 @@ Topics are read as upserts by their keys: the newest record of a key replaces th
 twice changes nothing, and no before-image is needed (Flink's own Debezium formats demand one, which PostgreSQL's
 default replica identity does not give). A delete empties the view's row; the tombstone behind it frees the state.
 
-A field that cannot be read is NULL, and a row that lacks what its contract demands is in no view, whatever it was
-before: sinks put such a record on the dead-letter topic, and the newest change of that row is not known here.
+A view holds what `olist.changes` decodes. A field that cannot be read is NULL, and a record that lacks what its
+contract or the envelope demands leaves its row in no view, whatever it was before: sinks put such a record on the
+dead-letter topic, and the newest change of that row is not known here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from olist.contracts import Contract
+from olist.changes import UNAVAILABLE
+from olist.contracts import Column, Contract, Text
 from olist.settings import Settings
 from stream_apps.app import FlinkApp
 from stream_apps.flink.text import literal, quoted, row_type, sql_type
@@ -74,7 +76,7 @@ def topic_table(contract: Contract) -> str:
 
 def source_table(settings: Settings, contract: Contract, named: Names) -> str:
     """The topic as upserts of its keys. Of the envelope only what the view needs is declared; the rest is skipped."""
-    values = [f"`after` {row_type(contract.columns)}", "`op` STRING", "`source` ROW<`ts_us` BIGINT>"]
+    values = [f"`after` {row_type(contract.columns)}", "`op` STRING", "`source` ROW<`ts_ms` BIGINT, `ts_us` BIGINT>"]
     options = {
         **_kafka(settings, contract),
         "properties.group.id": named.group,
@@ -86,20 +88,33 @@ def source_table(settings: Settings, contract: Contract, named: Names) -> str:
 
 
 def view(contract: Contract) -> str:
-    """The rows that are there now: every column, and when each was committed."""
+    """The rows that are there now: every column, and when each was committed (Debezium before 2.6 has no `ts_us`)."""
     keys = set(contract.key)
     columns = [
         quoted(c.name) if c.name in keys else f"`after`.{quoted(c.name)} AS {quoted(c.name)}" for c in contract.columns
     ]
-    demanded = [f"`after`.{quoted(c.name)} IS NOT NULL" for c in contract.columns if not c.nullable]
-    conditions = "\n  AND ".join(["`op` <> 'd'", *demanded])
-    listed = ",\n  ".join([*columns, f"`source`.`ts_us` AS {quoted(COMMITTED)}"])
+    demanded = filter(None, map(_demand, contract.columns))
+    conditions = "\n  AND ".join(["`op` IN ('c', 'u', 'r')", "`source`.`ts_ms` IS NOT NULL", *demanded])
+    committed = "COALESCE(NULLIF(`source`.`ts_us`, 0), `source`.`ts_ms` * 1000)"
+    listed = ",\n  ".join([*columns, f"{committed} AS {quoted(COMMITTED)}"])
     body = f"SELECT\n  {listed}\nFROM {quoted(topic_table(contract))}\nWHERE {conditions}"
     return f"CREATE TEMPORARY VIEW {quoted(contract.table)} AS\n{body}"
 
 
+def _demand(column: Column) -> str:
+    """What a value of the after-image must be for its row to be there, if anything."""
+    value = f"`after`.{quoted(column.name)}"
+    if isinstance(column.type, Text):
+        return f"{value} {'IS DISTINCT FROM' if column.nullable else '<>'} {literal(UNAVAILABLE)}"
+    return "" if column.nullable else f"{value} IS NOT NULL"
+
+
 def sink_table(settings: Settings, contract: Contract, named: Names) -> str:
-    """The topic as finished values by key: what leaves the SELECT becomes a tombstone of its key."""
+    """The topic as finished values by key: what leaves the SELECT becomes a tombstone of its key.
+
+    A value that is NULL would be a tombstone too. NOT NULL fails the job instead: where `_committed_us` is NULL, so is
+    all of the value.
+    """
     options = {
         **_kafka(settings, contract, value_format="raw"),
         "sink.delivery-guarantee": "exactly-once",
@@ -109,7 +124,7 @@ def sink_table(settings: Settings, contract: Contract, named: Names) -> str:
         "properties.transaction.timeout.ms": str(TRANSACTION_TIMEOUT_MS),
         "properties.compression.type": "lz4",
     }
-    return _create_table(contract, ["`value` STRING"], options)
+    return _create_table(contract, ["`value` STRING NOT NULL"], options)
 
 
 def _kafka(settings: Settings, contract: Contract, value_format: str = "json") -> dict[str, str]:

@@ -2,7 +2,7 @@ CREATE TEMPORARY TABLE `topic_of_orders` (
   `order_id` STRING NOT NULL,
   `after` ROW<`order_id` STRING, `customer_id` STRING, `order_status` STRING, `order_purchase_timestamp` BIGINT, `order_approved_at` BIGINT, `order_delivered_carrier_date` BIGINT, `order_delivered_customer_date` BIGINT, `order_estimated_delivery_date` BIGINT>,
   `op` STRING,
-  `source` ROW<`ts_us` BIGINT>,
+  `source` ROW<`ts_ms` BIGINT, `ts_us` BIGINT>,
   PRIMARY KEY (`order_id`) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -27,12 +27,13 @@ SELECT
   `after`.`order_delivered_carrier_date` AS `order_delivered_carrier_date`,
   `after`.`order_delivered_customer_date` AS `order_delivered_customer_date`,
   `after`.`order_estimated_delivery_date` AS `order_estimated_delivery_date`,
-  `source`.`ts_us` AS `_committed_us`
+  COALESCE(NULLIF(`source`.`ts_us`, 0), `source`.`ts_ms` * 1000) AS `_committed_us`
 FROM `topic_of_orders`
-WHERE `op` <> 'd'
-  AND `after`.`order_id` IS NOT NULL
-  AND `after`.`customer_id` IS NOT NULL
-  AND `after`.`order_status` IS NOT NULL
+WHERE `op` IN ('c', 'u', 'r')
+  AND `source`.`ts_ms` IS NOT NULL
+  AND `after`.`order_id` <> '__debezium_unavailable_value'
+  AND `after`.`customer_id` <> '__debezium_unavailable_value'
+  AND `after`.`order_status` <> '__debezium_unavailable_value'
   AND `after`.`order_purchase_timestamp` IS NOT NULL
   AND `after`.`order_estimated_delivery_date` IS NOT NULL;
 
@@ -40,7 +41,7 @@ CREATE TEMPORARY TABLE `topic_of_customers` (
   `customer_id` STRING NOT NULL,
   `after` ROW<`customer_id` STRING, `customer_unique_id` STRING, `customer_zip_code_prefix` STRING, `customer_city` STRING, `customer_state` STRING>,
   `op` STRING,
-  `source` ROW<`ts_us` BIGINT>,
+  `source` ROW<`ts_ms` BIGINT, `ts_us` BIGINT>,
   PRIMARY KEY (`customer_id`) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -62,21 +63,22 @@ SELECT
   `after`.`customer_zip_code_prefix` AS `customer_zip_code_prefix`,
   `after`.`customer_city` AS `customer_city`,
   `after`.`customer_state` AS `customer_state`,
-  `source`.`ts_us` AS `_committed_us`
+  COALESCE(NULLIF(`source`.`ts_us`, 0), `source`.`ts_ms` * 1000) AS `_committed_us`
 FROM `topic_of_customers`
-WHERE `op` <> 'd'
-  AND `after`.`customer_id` IS NOT NULL
-  AND `after`.`customer_unique_id` IS NOT NULL
-  AND `after`.`customer_zip_code_prefix` IS NOT NULL
-  AND `after`.`customer_city` IS NOT NULL
-  AND `after`.`customer_state` IS NOT NULL;
+WHERE `op` IN ('c', 'u', 'r')
+  AND `source`.`ts_ms` IS NOT NULL
+  AND `after`.`customer_id` <> '__debezium_unavailable_value'
+  AND `after`.`customer_unique_id` <> '__debezium_unavailable_value'
+  AND `after`.`customer_zip_code_prefix` <> '__debezium_unavailable_value'
+  AND `after`.`customer_city` <> '__debezium_unavailable_value'
+  AND `after`.`customer_state` <> '__debezium_unavailable_value';
 
 CREATE TEMPORARY TABLE `topic_of_order_items` (
   `order_id` STRING NOT NULL,
   `order_item_id` INT NOT NULL,
   `after` ROW<`order_id` STRING, `order_item_id` INT, `product_id` STRING, `seller_id` STRING, `shipping_limit_date` BIGINT, `price` DECIMAL(12, 2), `freight_value` DECIMAL(12, 2)>,
   `op` STRING,
-  `source` ROW<`ts_us` BIGINT>,
+  `source` ROW<`ts_ms` BIGINT, `ts_us` BIGINT>,
   PRIMARY KEY (`order_id`, `order_item_id`) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -100,13 +102,14 @@ SELECT
   `after`.`shipping_limit_date` AS `shipping_limit_date`,
   `after`.`price` AS `price`,
   `after`.`freight_value` AS `freight_value`,
-  `source`.`ts_us` AS `_committed_us`
+  COALESCE(NULLIF(`source`.`ts_us`, 0), `source`.`ts_ms` * 1000) AS `_committed_us`
 FROM `topic_of_order_items`
-WHERE `op` <> 'd'
-  AND `after`.`order_id` IS NOT NULL
+WHERE `op` IN ('c', 'u', 'r')
+  AND `source`.`ts_ms` IS NOT NULL
+  AND `after`.`order_id` <> '__debezium_unavailable_value'
   AND `after`.`order_item_id` IS NOT NULL
-  AND `after`.`product_id` IS NOT NULL
-  AND `after`.`seller_id` IS NOT NULL
+  AND `after`.`product_id` <> '__debezium_unavailable_value'
+  AND `after`.`seller_id` <> '__debezium_unavailable_value'
   AND `after`.`shipping_limit_date` IS NOT NULL
   AND `after`.`price` IS NOT NULL
   AND `after`.`freight_value` IS NOT NULL;
@@ -115,7 +118,7 @@ CREATE TEMPORARY TABLE `topic_of_products` (
   `product_id` STRING NOT NULL,
   `after` ROW<`product_id` STRING, `product_category_name` STRING, `product_name_lenght` INT, `product_description_lenght` INT, `product_photos_qty` INT, `product_weight_g` INT, `product_length_cm` INT, `product_height_cm` INT, `product_width_cm` INT>,
   `op` STRING,
-  `source` ROW<`ts_us` BIGINT>,
+  `source` ROW<`ts_ms` BIGINT, `ts_us` BIGINT>,
   PRIMARY KEY (`product_id`) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -141,16 +144,18 @@ SELECT
   `after`.`product_length_cm` AS `product_length_cm`,
   `after`.`product_height_cm` AS `product_height_cm`,
   `after`.`product_width_cm` AS `product_width_cm`,
-  `source`.`ts_us` AS `_committed_us`
+  COALESCE(NULLIF(`source`.`ts_us`, 0), `source`.`ts_ms` * 1000) AS `_committed_us`
 FROM `topic_of_products`
-WHERE `op` <> 'd'
-  AND `after`.`product_id` IS NOT NULL;
+WHERE `op` IN ('c', 'u', 'r')
+  AND `source`.`ts_ms` IS NOT NULL
+  AND `after`.`product_id` <> '__debezium_unavailable_value'
+  AND `after`.`product_category_name` IS DISTINCT FROM '__debezium_unavailable_value';
 
 CREATE TEMPORARY TABLE `topic_of_product_category_name_translation` (
   `product_category_name` STRING NOT NULL,
   `after` ROW<`product_category_name` STRING, `product_category_name_english` STRING>,
   `op` STRING,
-  `source` ROW<`ts_us` BIGINT>,
+  `source` ROW<`ts_ms` BIGINT, `ts_us` BIGINT>,
   PRIMARY KEY (`product_category_name`) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -169,17 +174,18 @@ CREATE TEMPORARY VIEW `product_category_name_translation` AS
 SELECT
   `product_category_name`,
   `after`.`product_category_name_english` AS `product_category_name_english`,
-  `source`.`ts_us` AS `_committed_us`
+  COALESCE(NULLIF(`source`.`ts_us`, 0), `source`.`ts_ms` * 1000) AS `_committed_us`
 FROM `topic_of_product_category_name_translation`
-WHERE `op` <> 'd'
-  AND `after`.`product_category_name` IS NOT NULL
-  AND `after`.`product_category_name_english` IS NOT NULL;
+WHERE `op` IN ('c', 'u', 'r')
+  AND `source`.`ts_ms` IS NOT NULL
+  AND `after`.`product_category_name` <> '__debezium_unavailable_value'
+  AND `after`.`product_category_name_english` <> '__debezium_unavailable_value';
 
 CREATE TEMPORARY TABLE `topic_of_sales_by_hour` (
   `hour` BIGINT NOT NULL,
   `customer_state` STRING NOT NULL,
   `category` STRING NOT NULL,
-  `value` STRING,
+  `value` STRING NOT NULL,
   PRIMARY KEY (`hour`, `customer_state`, `category`) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',

@@ -2,7 +2,7 @@ CREATE TEMPORARY TABLE `topic_of_orders` (
   `order_id` STRING NOT NULL,
   `after` ROW<`order_id` STRING, `customer_id` STRING, `order_status` STRING, `order_purchase_timestamp` BIGINT, `order_approved_at` BIGINT, `order_delivered_carrier_date` BIGINT, `order_delivered_customer_date` BIGINT, `order_estimated_delivery_date` BIGINT>,
   `op` STRING,
-  `source` ROW<`ts_us` BIGINT>,
+  `source` ROW<`ts_ms` BIGINT, `ts_us` BIGINT>,
   PRIMARY KEY (`order_id`) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -27,12 +27,13 @@ SELECT
   `after`.`order_delivered_carrier_date` AS `order_delivered_carrier_date`,
   `after`.`order_delivered_customer_date` AS `order_delivered_customer_date`,
   `after`.`order_estimated_delivery_date` AS `order_estimated_delivery_date`,
-  `source`.`ts_us` AS `_committed_us`
+  COALESCE(NULLIF(`source`.`ts_us`, 0), `source`.`ts_ms` * 1000) AS `_committed_us`
 FROM `topic_of_orders`
-WHERE `op` <> 'd'
-  AND `after`.`order_id` IS NOT NULL
-  AND `after`.`customer_id` IS NOT NULL
-  AND `after`.`order_status` IS NOT NULL
+WHERE `op` IN ('c', 'u', 'r')
+  AND `source`.`ts_ms` IS NOT NULL
+  AND `after`.`order_id` <> '__debezium_unavailable_value'
+  AND `after`.`customer_id` <> '__debezium_unavailable_value'
+  AND `after`.`order_status` <> '__debezium_unavailable_value'
   AND `after`.`order_purchase_timestamp` IS NOT NULL
   AND `after`.`order_estimated_delivery_date` IS NOT NULL;
 
@@ -41,7 +42,7 @@ CREATE TEMPORARY TABLE `topic_of_order_items` (
   `order_item_id` INT NOT NULL,
   `after` ROW<`order_id` STRING, `order_item_id` INT, `product_id` STRING, `seller_id` STRING, `shipping_limit_date` BIGINT, `price` DECIMAL(12, 2), `freight_value` DECIMAL(12, 2)>,
   `op` STRING,
-  `source` ROW<`ts_us` BIGINT>,
+  `source` ROW<`ts_ms` BIGINT, `ts_us` BIGINT>,
   PRIMARY KEY (`order_id`, `order_item_id`) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -65,13 +66,14 @@ SELECT
   `after`.`shipping_limit_date` AS `shipping_limit_date`,
   `after`.`price` AS `price`,
   `after`.`freight_value` AS `freight_value`,
-  `source`.`ts_us` AS `_committed_us`
+  COALESCE(NULLIF(`source`.`ts_us`, 0), `source`.`ts_ms` * 1000) AS `_committed_us`
 FROM `topic_of_order_items`
-WHERE `op` <> 'd'
-  AND `after`.`order_id` IS NOT NULL
+WHERE `op` IN ('c', 'u', 'r')
+  AND `source`.`ts_ms` IS NOT NULL
+  AND `after`.`order_id` <> '__debezium_unavailable_value'
   AND `after`.`order_item_id` IS NOT NULL
-  AND `after`.`product_id` IS NOT NULL
-  AND `after`.`seller_id` IS NOT NULL
+  AND `after`.`product_id` <> '__debezium_unavailable_value'
+  AND `after`.`seller_id` <> '__debezium_unavailable_value'
   AND `after`.`shipping_limit_date` IS NOT NULL
   AND `after`.`price` IS NOT NULL
   AND `after`.`freight_value` IS NOT NULL;
@@ -81,7 +83,7 @@ CREATE TEMPORARY TABLE `topic_of_order_reviews` (
   `order_id` STRING NOT NULL,
   `after` ROW<`review_id` STRING, `order_id` STRING, `review_score` INT, `review_comment_title` STRING, `review_comment_message` STRING, `review_creation_date` BIGINT, `review_answer_timestamp` BIGINT>,
   `op` STRING,
-  `source` ROW<`ts_us` BIGINT>,
+  `source` ROW<`ts_ms` BIGINT, `ts_us` BIGINT>,
   PRIMARY KEY (`review_id`, `order_id`) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -105,19 +107,22 @@ SELECT
   `after`.`review_comment_message` AS `review_comment_message`,
   `after`.`review_creation_date` AS `review_creation_date`,
   `after`.`review_answer_timestamp` AS `review_answer_timestamp`,
-  `source`.`ts_us` AS `_committed_us`
+  COALESCE(NULLIF(`source`.`ts_us`, 0), `source`.`ts_ms` * 1000) AS `_committed_us`
 FROM `topic_of_order_reviews`
-WHERE `op` <> 'd'
-  AND `after`.`review_id` IS NOT NULL
-  AND `after`.`order_id` IS NOT NULL
+WHERE `op` IN ('c', 'u', 'r')
+  AND `source`.`ts_ms` IS NOT NULL
+  AND `after`.`review_id` <> '__debezium_unavailable_value'
+  AND `after`.`order_id` <> '__debezium_unavailable_value'
   AND `after`.`review_score` IS NOT NULL
+  AND `after`.`review_comment_title` IS DISTINCT FROM '__debezium_unavailable_value'
+  AND `after`.`review_comment_message` IS DISTINCT FROM '__debezium_unavailable_value'
   AND `after`.`review_creation_date` IS NOT NULL;
 
 CREATE TEMPORARY TABLE `topic_of_sellers` (
   `seller_id` STRING NOT NULL,
   `after` ROW<`seller_id` STRING, `seller_zip_code_prefix` STRING, `seller_city` STRING, `seller_state` STRING>,
   `op` STRING,
-  `source` ROW<`ts_us` BIGINT>,
+  `source` ROW<`ts_ms` BIGINT, `ts_us` BIGINT>,
   PRIMARY KEY (`seller_id`) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -138,17 +143,18 @@ SELECT
   `after`.`seller_zip_code_prefix` AS `seller_zip_code_prefix`,
   `after`.`seller_city` AS `seller_city`,
   `after`.`seller_state` AS `seller_state`,
-  `source`.`ts_us` AS `_committed_us`
+  COALESCE(NULLIF(`source`.`ts_us`, 0), `source`.`ts_ms` * 1000) AS `_committed_us`
 FROM `topic_of_sellers`
-WHERE `op` <> 'd'
-  AND `after`.`seller_id` IS NOT NULL
-  AND `after`.`seller_zip_code_prefix` IS NOT NULL
-  AND `after`.`seller_city` IS NOT NULL
-  AND `after`.`seller_state` IS NOT NULL;
+WHERE `op` IN ('c', 'u', 'r')
+  AND `source`.`ts_ms` IS NOT NULL
+  AND `after`.`seller_id` <> '__debezium_unavailable_value'
+  AND `after`.`seller_zip_code_prefix` <> '__debezium_unavailable_value'
+  AND `after`.`seller_city` <> '__debezium_unavailable_value'
+  AND `after`.`seller_state` <> '__debezium_unavailable_value';
 
 CREATE TEMPORARY TABLE `topic_of_seller_scores` (
   `seller_id` STRING NOT NULL,
-  `value` STRING,
+  `value` STRING NOT NULL,
   PRIMARY KEY (`seller_id`) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
