@@ -14,7 +14,6 @@ older snapshot, or the audit of expired ones, says, and the property is believed
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import takewhile
 
 import msgspec
 from pyiceberg.catalog import Catalog
@@ -89,15 +88,16 @@ def positions_of_main(metadata: TableMetadata) -> Positions | None:
     Raises:
         Stopped: the ranges of its commits do not follow each other.
     """
-    chain = list(ancestry(metadata))
-    above = list(takewhile(lambda snapshot: not carries_positions(snapshot), chain))
-    if len(above) < len(chain):
-        base = Positions.decode(_said(chain[len(above)], POSITIONS))
-        return msgspec.structs.replace(base, next=fold(base.next, map(ranges_of, reversed(above))))
+    above: list[Snapshot] = []
+    for snapshot in ancestry(metadata):
+        if text := _said(snapshot, POSITIONS):
+            base = Positions.decode(text)
+            return msgspec.structs.replace(base, next=fold(base.next, map(ranges_of, reversed(above))))
+        above.append(snapshot)
     highest = highest_positions(metadata)
-    if highest is None or not chain or (chain[-1].sequence_number or 0) > 1:
+    if highest is None or not above or (above[-1].sequence_number or 0) > 1:
         return None
-    ends = fold({}, map(ranges_of, reversed(chain)))
+    ends = fold({}, map(ranges_of, reversed(above)))
     return msgspec.structs.replace(highest, next=dict.fromkeys(highest.next, 0) | ends)
 
 

@@ -9,6 +9,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
+from olist.lake.row_delta import MonotonicCatalog
 from olist.settings import Settings
 
 CATALOG = "olist"
@@ -30,7 +31,7 @@ def open_catalog(settings: Settings) -> SqlCatalog:
 
 
 def _made(settings: Settings) -> SqlCatalog:
-    catalog = SqlCatalog(
+    catalog = MonotonicCatalog(
         CATALOG,
         **{
             "uri": settings.catalog_url,

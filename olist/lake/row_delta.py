@@ -1,5 +1,6 @@
 """Iceberg commits that PyIceberg 0.12 has no public call for. The only module that uses its private names.
 
+`MonotonicCatalog` keeps the times of commits in order.
 `RowDelta` adds data files and position deletes together; `Replace` swaps files for others that hold the same rows.
 Both are subclasses of its snapshot producer; tests/unit/test_row_delta.py breaks when an upgrade moves a name they
 lean on. The compare-and-set of both is PyIceberg's requirement that ``main`` still is the snapshot they were made on.
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.manifest import (
     DataFile,
     DataFileContent,
@@ -21,15 +23,51 @@ from pyiceberg.manifest import (
     ManifestWriter,
     ManifestWriterV2,
 )
-from pyiceberg.table import Transaction
+from pyiceberg.table import StagedTable, Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation, Summary
+from pyiceberg.table.update import AddSnapshotUpdate, TableRequirement, TableUpdate
 from pyiceberg.table.update.snapshot import _SnapshotProducer
-from pyiceberg.typedef import EMPTY_DICT
+from pyiceberg.typedef import EMPTY_DICT, Identifier
 
 from olist.lake.contents import Manifests
 
 MOST_ENTRIES = 1000  # in a manifest that a rewrite writes; one with less than half of that is merged into another
+
+
+class MonotonicCatalog(SqlCatalog):
+    """A catalog whose tables' times never go back, whatever the clocks of their writers say.
+
+    Java, Rust and Go refuse to read a table whose log of snapshots, or whose last update, goes back by a minute. So a
+    snapshot is younger than all that was committed before it, and a commit without one is no older.
+    """
+
+    def _update_and_stage_table(
+        self,
+        current_table: Table | None,
+        table_identifier: Identifier,
+        requirements: tuple[TableRequirement, ...],
+        updates: tuple[TableUpdate, ...],
+    ) -> StagedTable:
+        if current_table is None:
+            return super()._update_and_stage_table(current_table, table_identifier, requirements, updates)
+        newest_ms = _newest_ms(current_table.metadata)
+        updates = tuple(_younger_than(newest_ms, update) for update in updates)
+        staged = super()._update_and_stage_table(current_table, table_identifier, requirements, updates)
+        if staged.metadata.last_updated_ms < newest_ms:
+            staged.metadata = staged.metadata.model_copy(update={"last_updated_ms": newest_ms})
+        return staged
+
+
+def _newest_ms(metadata: TableMetadata) -> int:
+    return max([metadata.last_updated_ms, *(entry.timestamp_ms for entry in metadata.snapshot_log[-1:])])
+
+
+def _younger_than(newest_ms: int, update: TableUpdate) -> TableUpdate:
+    if not isinstance(update, AddSnapshotUpdate) or update.snapshot.timestamp_ms > newest_ms:
+        return update
+    snapshot = update.snapshot.model_copy(update={"timestamp_ms": newest_ms + 1})
+    return update.model_copy(update={"snapshot": snapshot})
 
 
 class OneCommit(Transaction):

@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.manifest import ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestWriterV2
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.snapshots import Operation
@@ -13,7 +14,7 @@ from pyiceberg.table.update import snapshot as updates
 from pyiceberg.table.update.snapshot import _SnapshotProducer
 
 from olist.lake.catalog import identifier
-from olist.lake.row_delta import _DeleteManifestWriter
+from olist.lake.row_delta import MonotonicCatalog, _DeleteManifestWriter
 from tests.lakes import WHOLE_NOTES, Lake, local_settings
 
 OVERRIDDEN = ("_manifests", "_summary", "_deleted_entries", "_existing_manifests", "_process_manifests")
@@ -72,6 +73,13 @@ def test_the_transaction_keeps_its_table_and_cleans_up_after_a_lost_commit_only(
 def test_the_manifest_writer_has_the_heading_that_delete_manifests_change() -> None:
     assert isinstance(inspect.getattr_static(ManifestWriterV2, "_meta"), property)
     assert _DeleteManifestWriter.content.__qualname__ != ManifestWriterV2.content.__qualname__
+
+
+def test_the_catalog_still_makes_every_commits_metadata_in_one_method() -> None:
+    assert "self._update_and_stage_table(" in inspect.getsource(SqlCatalog.commit_table)
+    assert list(inspect.signature(SqlCatalog._update_and_stage_table).parameters) == list(
+        inspect.signature(MonotonicCatalog._update_and_stage_table).parameters
+    )
 
 
 def test_a_row_delta_lists_its_delete_file_in_a_manifest_of_deletes(lake: Lake) -> None:
