@@ -18,8 +18,33 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from olist.changes import MALFORMED, TOMBSTONE, UNAVAILABLE, Codec, Image, codec, misplaced
-from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Row, Text, Timestamp, Type, inside
+from olist.changes import (
+    MALFORMED,
+    OF_NO_ROW,
+    TOMBSTONE,
+    UNAVAILABLE,
+    Codec,
+    Image,
+    codec,
+    misplaced,
+    time_problem,
+    why_no_row,
+)
+from olist.contracts import (
+    MILLIS_UNTIL_2100,
+    Column,
+    Contract,
+    Float,
+    Integer,
+    ListOf,
+    Money,
+    Row,
+    Text,
+    Timestamp,
+    Type,
+    inside,
+)
+from olist.diagnosis import explained
 from olist.errors import BadRecord
 from olist.nested import as_lists, ends_of
 from olist.partitioner import partitions_of_lines
@@ -160,9 +185,9 @@ class _Decoded:
             known_key = self.codec.key.decode(key)
             image, unknown = self.codec.decode_known(value or b"")
         except MALFORMED as error:
-            return self._reject(record, str(error))
+            return self._reject(record, explained(self.contract, key, value or b"", str(error)))
         if not _is_of_a_row(image):
-            return self._reject(record, f"op {image.op} without an after-image is not a change of a row")
+            return self._reject(record, explained(self.contract, key, value or b"", why_no_row(image)))
         self.unknown.update(unknown)
         return known_key, image
 
@@ -201,7 +226,23 @@ class _Decoded:
             values = self._key_values(column.name, values, bad)
         if isinstance(column.type, ListOf):
             return _lists(column, column.type, values, bad)
-        return _series(column, values, bad)
+        if isinstance(column.type, Money):
+            return _decimals(
+                column, column.type, values, bad, lambda row: self._money_problem(column, values[row], row)
+            )
+        series = _series(column, values, bad)
+        if isinstance(column.type, Timestamp) and not column.type.near_1970:
+            self._look_for_milliseconds(column, series, bad)
+        return series
+
+    def _money_problem(self, column: Column, value: Decimal | None, row: int) -> str:
+        return self.codec.money_problem(column, value, self.records[row].value() or b"")
+
+    def _look_for_milliseconds(self, column: Column, series: pl.Series, bad: dict[int, str]) -> None:
+        micros = series.to_physical()
+        for row in micros.is_between(-MILLIS_UNTIL_2100, MILLIS_UNTIL_2100, closed="none").arg_true():
+            if problem := time_problem(column, micros[row], self.images[row].source.committed_us()):
+                bad[row] = problem
 
     def _key_values(self, name: str, of_rows: list[Any], bad: dict[int, str]) -> list[Any]:
         of_keys = list(map(attrgetter(name), self.keys))
@@ -234,7 +275,7 @@ def _each(decode: Callable[[bytes], T], texts: Iterator[bytes]) -> list[T | None
 
 def _is_of_a_row(image: Image[Row]) -> bool:
     """Whether it is a change of one row: a delete, or anything else with an after-image."""
-    return image.op == "d" or (image.after is not None and image.op not in ("t", "m"))
+    return image.op == "d" or (image.after is not None and image.op not in OF_NO_ROW)
 
 
 def _series(column: Column, values: list[Any], bad: dict[int, str]) -> pl.Series:
@@ -265,14 +306,21 @@ def _unsigned_zeros(series: pl.Series) -> pl.Series:
     return series.set(series == 0.0, 0.0) if series.dtype == pl.Float64 else series
 
 
-def _decimals(column: Column, kind: Money, values: list[Decimal | None], bad: dict[int, str]) -> pl.Series:
-    """A money column. Arrow sees only decimals of the column's own scale and size.
+def _decimals(
+    column: Column,
+    kind: Money,
+    values: list[Decimal | None],
+    bad: dict[int, str],
+    doubt: Callable[[int], str] = lambda _row: "",
+) -> pl.Series:
+    """A money column; `doubt` is asked for rows whose value is not spelt with the column's own scale.
 
-    It must not see others: it rounds 1.23E-39 to nothing without a word and dies of 1E-100000000.
+    Arrow sees only decimals of that scale and size. It must not see others: it rounds 1.23E-39 to nothing without a
+    word and dies of 1E-100000000.
     """
     unit, end = Decimal(1).scaleb(-kind.scale), Decimal(10) ** (kind.precision - kind.scale)
     if not all(value is None or (unit.same_quantum(value) and -end < value < end) for value in values):
-        problems = {i: column.problem(value) for i, value in enumerate(values)}
+        problems = {i: column.problem(value) or doubt(i) for i, value in enumerate(values)}
         bad.update({i: problem for i, problem in problems.items() if problem})
         values = [None if v is None or problems[i] else v.quantize(unit) for i, v in enumerate(values)]
     array = pa.array(values, type=pa.decimal128(kind.precision, kind.scale))

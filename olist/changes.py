@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_type_hints
 
 import msgspec
 
-from olist.contracts import LAST_MICROS, Contract, ListOf, Row
+from olist.contracts import LAST_MICROS, MILLIS_UNTIL_2100, Column, Contract, ListOf, Money, Row, Timestamp
+from olist.diagnosis import advice, explained
 from olist.errors import BadRecord
 from olist.partitioner import partition_of
 
@@ -25,6 +27,8 @@ UNAVAILABLE = "__debezium_unavailable_value"
 
 # A lone tombstone read as an envelope: a delete of which nothing but the key is known.
 TOMBSTONE = b'{"op":"d","source":{"ts_ms":0}}'
+
+OF_NO_ROW = ("t", "m")  # a truncate, a logical message
 
 # What decoding raises for bytes that are not what they should be. RecursionError: nested a thousand levels deep.
 MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -180,7 +184,8 @@ class Codec:
                 self._check_partition(change, partitions)
             return change
         except (*MALFORMED, ValueError) as error:
-            raise BadRecord(position.topic, position.partition, position.offset, str(error)) from error
+            reason = explained(self.contract, key or b"", value or b"", str(error))
+            raise BadRecord(position.topic, position.partition, position.offset, reason) from error
 
     def _decode(self, key: bytes | None, value: bytes | None, position: Position) -> Change:
         if key is None:
@@ -194,12 +199,31 @@ class Codec:
             image, _unknown = self.decode_known(value)
         if image.op == "d":
             return Change("d", values, None, position, image.source.committed_us())
-        if image.op == "t" or image.op == "m":
-            raise ValueError(f"op {image.op} is not a change of a row")
-        if image.after is None:
-            raise ValueError(f"op {image.op} without an after-image")
+        if image.after is None or image.op in OF_NO_ROW:
+            raise ValueError(why_no_row(image))
         self.check_row(image.after, values)
+        self._check_spellings(image, value)
         return Change(image.op, values, image.after, position, image.source.committed_us())
+
+    def _check_spellings(self, image: Image[Row], value: bytes) -> None:
+        for column in self.contract.columns:
+            held = getattr(image.after, column.name)
+            problem = time_problem(column, held, image.source.committed_us()) or self.money_problem(column, held, value)
+            if problem:
+                raise ValueError(problem)
+
+    def money_problem(self, column: Column, held: object, value: bytes) -> str:
+        """Why a decoded amount may be another number than the record's sender meant, or nothing.
+
+        In its default mode Debezium writes a decimal as the base64 of its bytes, and some of these read as numbers:
+        ``"1000"`` may be 1000 or 140527.04. With its decimal point, an amount is no base64.
+        """
+        if not (isinstance(column.type, Money) and column.type.scale and _is_whole(held)):
+            return ""
+        spelt = bytes((self._loose.decode(value).after or {}).get(column.name, b""))
+        if not _BASE64.fullmatch(spelt):
+            return ""
+        return f"{column.name} is {spelt.decode()}, which may be base64: write its decimals, or {advice(column.type)}"
 
     def _check_partition(self, change: Change, partitions: int) -> None:
         key = self.encode_key(change.key)
@@ -220,6 +244,33 @@ class Codec:
                 raise ValueError(f"{column.name} was not captured; the source table needs REPLICA IDENTITY FULL")
             if problem := column.problem(value):
                 raise ValueError(problem)
+
+
+def _is_whole(value: object) -> bool:
+    """Whether a decimal was spelt without a digit after its point."""
+    return isinstance(value, Decimal) and value.is_finite() and int(value.as_tuple().exponent) >= 0
+
+
+def time_problem(column: Column, value: object, committed_us: int) -> str:
+    """Why a time may be another one than the record's sender meant, or nothing.
+
+    A time of ours in milliseconds reads as one of January 1970. It is refused, unless the change itself is that old.
+    """
+    if not isinstance(column.type, Timestamp) or column.type.near_1970 or not isinstance(value, int):
+        return ""
+    if not 0 < abs(value) < MILLIS_UNTIL_2100 or 0 < committed_us < MILLIS_UNTIL_2100:
+        return ""
+    return (
+        f"{column.name} is {value}: in microseconds that is a day of early 1970, so it may be milliseconds; "
+        f"{advice(column.type)} (a column that does hold such times is declared Timestamp(near_1970=True))"
+    )
+
+
+def why_no_row(image: Image[Row]) -> str:
+    """Why an image is no change of a row, given that it is none."""
+    if image.op in OF_NO_ROW:
+        return f"op {image.op} is not a change of a row"
+    return f"op {image.op} without an after-image"
 
 
 def misplaced(key: bytes, own: int, partitions: int) -> str:
@@ -244,6 +295,7 @@ def _in_capitals(escape: re.Match[bytes]) -> bytes:
     return b"\\u" + digits.upper() if digits else escape[0]
 
 
+_BASE64 = re.compile(rb'"(?:[A-Za-z0-9+/]{4})+"')
 _ESCAPES = re.compile(rb"\\(?:u(.{4})|.)")  # any escape, so that an escaped backslash before a u is none
 
 

@@ -31,6 +31,8 @@ from olist.errors import ContractRefused
 
 MICROS_PER_SECOND = 1_000_000
 FIRST_MICROS = -62_135_596_800 * MICROS_PER_SECOND  # 0001-01-01
+# The year 2100 in milliseconds; as microseconds, 17 February 1970.
+MILLIS_UNTIL_2100 = 4_102_444_800_000
 LAST_MICROS = 253_402_300_800 * MICROS_PER_SECOND - 1  # 9999-12-31
 
 
@@ -63,7 +65,13 @@ class Money:
 
 @dataclass(frozen=True)
 class Timestamp:
-    """Local time without a zone; on the wire int64 microseconds since 1970 (Debezium's ``microseconds`` mode)."""
+    """Local time without a zone; on the wire int64 microseconds since 1970 (Debezium's ``microseconds`` mode).
+
+    A time within seven weeks of 1 January 1970 is taken for milliseconds and refused, unless `near_1970` says that the
+    column may hold such.
+    """
+
+    near_1970: bool = field(default=False, compare=False, repr=False)  # not a matter of the targets' types
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from connect.capture import ask_for_snapshot
 from olist.batches import Batch, decode_batch
-from olist.contracts import Contract
+from olist.contracts import Contract, Int, Micros, Price, Row
 from olist.shop import HEARTBEAT
 from olist.source.columns import ColumnNames
 from olist.stack.local import Stack
@@ -23,6 +24,7 @@ from tests.shops import CapturedShop, records, shop_settings
 pytestmark = pytest.mark.integration
 
 RECORDED = Path(__file__).parents[3] / "shared" / "recorded"
+EPOCH = datetime(1970, 1, 1)
 DAY = "2018-01-02 12:00:00"
 Shape = Any
 Message = tuple[str, str | None, str | None]  # table, key, value
@@ -243,6 +245,34 @@ def test_a_long_text_of_the_contract_that_was_not_captured_is_rejected_by_its_na
     assert [rejected.error.reason for rejected in found.rejected] == [
         f"{message} was not captured; the source table needs REPLICA IDENTITY FULL"
     ]
+
+
+class Zoo(Row):
+    """Of the table that was recorded in every mode, a column of each precision of time, and money."""
+
+    id: Int
+    ts_s: Micros
+    ts_ms: Micros
+    ts_us: Micros
+    n2: Price
+
+
+ZOO = Contract("type_zoo", Zoo, key=("id",))
+
+
+@pytest.mark.parametrize("mode", ["adaptive", "adaptive_time_microseconds", "connect", "isostring", "nanoseconds"])
+def test_times_of_any_precision_but_microseconds_are_refused_by_the_setting_to_change(mode: str) -> None:
+    found = decoded(ZOO, recorded(f"time_precision_{mode}"))
+    assert found.frame.is_empty()
+    assert ["set time.precision.mode=microseconds" in one.error.reason for one in found.rejected] == [True]
+
+
+def test_times_in_microseconds_are_taken_to_the_microsecond() -> None:
+    found = decoded(ZOO, recorded("time_precision_microseconds"))
+    times = [1_506_941_793_000_000, 1_506_941_793_123_000, 1_506_941_793_123_456]
+    assert found.frame.select("ts_s", "ts_ms", "ts_us").row(0) == tuple(
+        EPOCH + timedelta(microseconds=t) for t in times
+    )
 
 
 def decoded(contract: Contract, messages: list[Message]) -> Batch:

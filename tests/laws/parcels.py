@@ -6,15 +6,34 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import count
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
+
+import msgspec
 
 from olist import partitioner
 from olist.changes import Envelope, Source, codec
-from olist.contracts import Contract, Double, GeoPoint, Int, Long, Micros, Month, Portuguese, Price, Row, Str
+from olist.contracts import (
+    FIRST_MICROS,
+    LAST_MICROS,
+    Contract,
+    Double,
+    GeoPoint,
+    Int,
+    Long,
+    Month,
+    Portuguese,
+    Price,
+    Row,
+    Str,
+    Timestamp,
+)
 
 PARTITIONS = 4
 TOPIC_ID = "topic-made-first"
+
+
+Micros = Annotated[int, msgspec.Meta(ge=FIRST_MICROS, le=LAST_MICROS), Timestamp(near_1970=True)]
 
 
 class Item(Row):
