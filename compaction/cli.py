@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
-from rich.console import Console
 
 from olist import derived
+from olist.cli.terminal import show
 from olist.contracts import Contract
 from olist.errors import BadInput
 from olist.settings import settings
@@ -93,7 +93,7 @@ def _run(means: Means, contracts: Sequence[Contract], every_s: float | None, sto
         if output == "json":
             click.echo("".join(msgspec.json.encode(report).decode() + "\n" for report in reports), nl=False)
         elif reports:
-            Console().print(shown(reports))
+            show(shown(reports))
         publish(means.settings, reports)
 
     lease = Lease(means.catalog, f"{socket.gethostname()}:{os.getpid()}")
@@ -127,7 +127,10 @@ def plan(tables: str, output: str) -> None:
     shown = Table("table", "groups", "data files", "MB", "delete files", "snapshots", box=None)
     for work in found:
         shown.add_row(*map(str, work.values()))
-    Console().print(shown if found else "nothing to do")
+    if found:
+        show(shown)
+    else:
+        click.echo("nothing to do")
 
 
 def _work(job: Job) -> dict[str, object]:

@@ -18,6 +18,7 @@ from connect.watch import told, until_paused, until_running
 from connect.worker import Worker
 from olist.contracts import Contract
 from olist.errors import BadInput
+from olist.printable import LINES, printable
 from olist.settings import Settings, settings
 from olist.stack.slots import MEGABYTE, facts, slots
 from olist.tables import TABLES
@@ -91,7 +92,7 @@ def status(output: str) -> None:
         click.echo(msgspec.json.encode({"connectors": found, "slots": facts(held, current.slot_warning_mb)}))
     else:
         for one in found:
-            click.echo(f"{one.name}: {told(one)}" + (f"\n{one.trace}" if one.trace else ""))
+            click.echo(printable(f"{one.name}: {told(one)}" + (f"\n{one.trace}" if one.trace else ""), LINES))
         for slot in held:
             warning = slot.warning(current.slot_warning_mb)
             click.echo(slot.line() + (f"  WARNING: {warning}" if warning else ""))

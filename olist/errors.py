@@ -16,6 +16,8 @@ OlistError                 `hint` is the way out, printed under the message
 
 from __future__ import annotations
 
+from olist.printable import printable
+
 
 class OlistError(Exception):
     """The root: `message` says what and where, `hint` says what to do about it."""
@@ -33,6 +35,7 @@ class BadRow(BadInput):
     """A line of a source file that its contract refuses."""
 
     def __init__(self, file: str, line: int, column: str, reason: str, *, hint: str = "") -> None:
+        reason = printable(reason)  # it may quote the field
         super().__init__(f"{file}, line {line}, column {column}: {reason}", hint=hint)
         self.file, self.line, self.column, self.reason = file, line, column, reason
 
@@ -44,6 +47,7 @@ class BadRecord(OlistError):
     """
 
     def __init__(self, topic: str, partition: int, offset: int, reason: str, *, stage: str = "decode") -> None:
+        reason = printable(reason)  # it may quote the record, and goes to logs, terminals and the dead letters
         super().__init__(f"{topic}[{partition}]@{offset}: {reason}")
         self.topic, self.partition, self.offset, self.reason, self.stage = topic, partition, offset, reason, stage
 

@@ -8,7 +8,8 @@ import sys
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
-from olist.settings import Settings
+from olist.printable import LINES, printable
+from olist.settings import Settings, colours_refused
 
 # Every metric of the platform. Names end in their unit, labels are few: a table, never a key.
 CHANGES_WRITTEN = Counter("olist_sink_changes", "changes committed to a target", ["sink", "table"])
@@ -45,7 +46,7 @@ def configure_logging(settings: Settings) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty() and not colours_refused())
     )
     structlog.configure(
         processors=[
@@ -53,12 +54,21 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _printable,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _printable(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Escape what is not printable: an event may quote records. A trace keeps its lines."""
+    return {
+        name: printable(value, LINES if name == "exception" else "") if isinstance(value, str) else value
+        for name, value in event.items()
+    }
 
 
 def serve_metrics(settings: Settings) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from olist.cli.terminal import console
 from producers.generation.dataset import generate as write_dataset
 
 
@@ -22,7 +22,7 @@ def generate(orders: int, seed: int, out: Path | None) -> None:
     """
     folder = out or Path(f"olist-{orders}-{seed}")
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("orders"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console(stderr=True)) as bar:
         task = bar.add_task("", total=orders)
         write_dataset(folder, orders, seed, lambda done: bar.update(task, completed=done))
     click.echo(f"{orders:,} orders in {folder}; next: olist replay --data {folder}")

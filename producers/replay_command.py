@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from olist.cli.terminal import console, show
 from olist.contracts import Contract
 from olist.errors import BadInput
 from olist.settings import Settings, settings
@@ -80,7 +80,7 @@ def replay(
     dataset = load(found_data(data))
     if dry_run:
         counts = dry_run_of(dataset, tables, limit)
-        Console().print(counts.as_table()) if output == "text" else click.echo(json.dumps(counts.as_json()))
+        show(counts.as_table()) if output == "text" else click.echo(json.dumps(counts.as_json()))
         return
     current, pace = settings(), Pace(speed, rate)
     if road == "postgres":
@@ -123,7 +123,7 @@ def send(current: Settings, plan: Plan, pace: Pace) -> Summary:
     check_ends(current, plan.ends_after(0))
     started_s, started_cpu_s = time.monotonic(), time.process_time()
     try:
-        with stop_signals(progress), shown(progress, Console(stderr=True)):
+        with stop_signals(progress), shown(progress, console(stderr=True)):
             run.go()
     finally:
         sender.abandon()

@@ -10,12 +10,13 @@ from threading import Event
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from olist import derived
+from olist.cli.terminal import show
 from olist.contracts import Contract
 from olist.errors import BadInput, PositionRefused
+from olist.printable import LINES, printable
 from olist.settings import Settings, settings
 from sinks.base import SinkTable
 from sinks.targets import TARGETS
@@ -155,9 +156,9 @@ def status(tables: str, output: str) -> None:
     shown = Table("table", *TARGETS, box=None)
     for table, lags in behind.items():
         shown.add_row(table, *(_cell(lags[t]) for t in TARGETS))
-    Console().print(shown)
+    show(shown)
     for refusal in (offsets for lags in behind.values() for offsets in lags.values() if isinstance(offsets, str)):
-        click.echo(f"\n{refusal}")
+        click.echo(f"\n{printable(refusal, LINES)}")
 
 
 def _cell(offsets: int | str | None) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
+from olist.cli.terminal import console, show
 from olist.errors import BadInput
+from olist.printable import LINES, printable
 from olist.settings import Settings, settings
 from stream_apps import catalogue
 from stream_apps.app import App, FlinkApp
@@ -61,7 +62,7 @@ def list_command(output: str) -> None:
     table = Table("app", "engine", "reads", "writes", "deployed", box=None, header_style="bold")
     for one in found:
         table.add_row(one["name"], one["engine"], ", ".join(one["reads"]), ", ".join(one["writes"]), one["deployed"])
-    Console().print(table)
+    show(table, prose=["reads", "writes"])
 
 
 def _described(app: App, deployment: Deployment | None) -> dict[str, Any]:
@@ -172,9 +173,9 @@ def status(names: tuple[str, ...], output: str) -> None:
     if output == "json":
         click.echo(msgspec.json.encode(found))
     else:
-        console = Console()
+        shown = console()
         for part in status_report(found, time.time()) if found else ("nothing is deployed; `olist apps deploy NAME`",):
-            console.print(part)
+            show(part, to=shown) if isinstance(part, Table) else shown.print(part, soft_wrap=True)
     sys.exit(0 if all(one.well for one in found) else 1)
 
 
@@ -206,7 +207,7 @@ def wait(names: tuple[str, ...], within_s: float) -> None:
     def look() -> list[Any]:
         return [status_of(current, d, record) for d in there if (record := d.record())]
 
-    with Telling(Console(stderr=True)) as tell:
+    with Telling(console(stderr=True)) as tell:
         for left in until_idle(look, within_s):
             tell("", behind=left)
 
@@ -230,7 +231,7 @@ def logs(name: str, following: bool, lines: int) -> None:
     paths[keeping.KEEPER] = Home(current.home.resolve()).log(keeping.KEEPER)
     for source, line in chain(recent(paths, lines), follow(paths) if following else ()):
         if source != keeping.KEEPER or name in line:
-            click.echo(f"{click.style(source, fg='cyan')} {line}")
+            click.echo(f"{click.style(source, fg='cyan')} {printable(line, LINES)}")
 
 
 for changing in COMMANDS:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import get_args
 
 import click
-from rich.console import Console
 
+from olist.cli.terminal import console
 from olist.contracts import Target
 from olist.errors import OlistError
 from olist.settings import Settings, settings
@@ -32,7 +32,6 @@ LOOK_EVERY_S = 0.2
 REAL_DATA = Path("../shared/olist/brazilian-ecommerce.zip")
 GENERATED_ORDERS = 20_000
 APPS_READ_WITHIN_S = 900
-console = Console(stderr=True)
 
 
 @click.command("demo")
@@ -62,7 +61,7 @@ def command(data: Path | None, via: str, core: bool, fresh: bool, keep: bool) ->
     if fresh:
         _olist(current, "down", "--delete", "--yes")
     try:
-        with LiveProgress(console) as progress:
+        with LiveProgress(console(stderr=True)) as progress:
             stack.up(progress)
         said("servers are up", started)
         source = data or _default_data(current)
@@ -99,7 +98,7 @@ def _servers(*, captured: bool, core: bool) -> list[str]:
 
 def said(what: str, started: float) -> None:
     """One line of progress with the time since the start."""
-    console.print(f"[green]✓[/green] {what} [dim]({time.monotonic() - started:.0f} s)[/dim]")
+    console(stderr=True).print(f"[green]✓[/green] {what} [dim]({time.monotonic() - started:.0f} s)[/dim]")
 
 
 def _default_data(current: Settings) -> Path:
@@ -108,7 +107,9 @@ def _default_data(current: Settings) -> Path:
         return REAL_DATA
     made = current.home / "generated"
     if not made.exists():
-        console.print("no data set given: generating one with the real one's shapes (see `olist generate --help`)")
+        console(stderr=True).print(
+            "no data set given: generating one with the real one's shapes (see `olist generate --help`)"
+        )
         _olist(current, "generate", "--orders", str(GENERATED_ORDERS), "--seed", "1", "--out", str(made))
     return made
 
@@ -162,7 +163,7 @@ def _targets() -> tuple[str, ...]:
 
 def _say_what_next(keep: bool) -> None:
     up = "" if keep else "olist up                        the same servers with the same data\n"
-    console.print(
+    console(stderr=True).print(
         f"\n[bold]Look around[/bold] (.venv/bin is where `olist` lives)\n{up}"
         "olist topics ls                 the topics; `olist topics tail orders -n 5` decodes changes\n"
         "olist sink status               how far each target stands behind its topic\n"

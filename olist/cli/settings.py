@@ -6,9 +6,10 @@ import re
 
 import click
 from pydantic import SecretStr
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from olist.cli.terminal import show
 from olist.settings import Settings, settings
 
 HIDDEN = "********"
@@ -31,5 +32,5 @@ def command() -> None:
     table = Table("variable", "value", "meaning", box=None)
     for name, field in Settings.model_fields.items():
         mark = " *" if name in current.model_fields_set else ""
-        table.add_row(f"OLIST_{name.upper()}", shown(getattr(current, name)) + mark, field.description or "")
-    Console().print(table)
+        table.add_row(f"OLIST_{name.upper()}", escape(shown(getattr(current, name))) + mark, field.description or "")
+    show(table, prose=["meaning"])

@@ -14,9 +14,10 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 
+from olist.cli.terminal import console, show
 from olist.errors import BadInput, ServerTrouble, StackError
+from olist.printable import LINES, printable
 from olist.settings import settings
 from olist.stack.artefacts import LOCK, format_lock
 from olist.stack.doctor import examine
@@ -51,7 +52,7 @@ def up(only: list[str] | None, offline: bool, foreground: bool, output: str) -> 
         chosen = chosen.model_copy(update={"offline": True})
     with Stack(chosen, only, tied=True) if foreground else nullcontext(Stack(chosen, only)) as stack:
         _mourn(stack)
-        with LiveProgress(Console(stderr=True)) as progress:
+        with LiveProgress(console(stderr=True)) as progress:
             states = stack.up(progress)
         _print(states.values(), output)
         if foreground:
@@ -112,7 +113,7 @@ def _mourn(stack: Stack) -> bool:
     """Say which servers have crashed, how, and their last words; are there any?"""
     crashed = [state for state in stack.states().values() if state.phase == "crashed"]
     for state in crashed:
-        click.secho(stack.obituary(state), fg="red", err=True)
+        click.secho(printable(stack.obituary(state), LINES), fg="red", err=True)
     return bool(crashed)
 
 
@@ -121,7 +122,7 @@ def _slots() -> list[Slot] | None:
     try:
         return slots(settings())
     except (BadInput, ServerTrouble) as error:
-        click.secho(f"replication slots: {error}", fg="yellow", err=True)
+        click.secho(printable(f"replication slots: {error}"), fg="yellow", err=True)
         return None
 
 
@@ -150,6 +151,7 @@ def logs(server: str | None, following: bool, lines: int) -> None:
     names = [SUPERVISOR] if server == SUPERVISOR else [*stack.servers, *([SUPERVISOR] if server is None else [])]
     paths = {name: stack.home.log(name) for name in names}
     for name, line in chain(recent(paths, lines), follow(paths) if following else ()):
+        line = printable(line, LINES)
         click.echo(line if len(paths) == 1 else f"{click.style(name, fg='cyan')} {line}")
 
 
@@ -164,7 +166,7 @@ def doctor(output: str) -> None:
     if output == "json":
         click.echo(msgspec.json.encode(findings))
     else:
-        Console().print(findings_table(findings))
+        show(findings_table(findings), prose=["found", "way out"])
     if any(finding.level == "FAIL" for finding in findings):
         sys.exit(1)
 
@@ -173,7 +175,7 @@ def _print(states: Iterable[ServerState], output: str) -> None:
     if output == "json":
         click.echo(msgspec.json.encode(list(states)))
     else:
-        Console().print(states_table(states))
+        show(states_table(states))
 
 
 @click.group()
@@ -194,5 +196,5 @@ def lock() -> None:
 @only
 def install(only: list[str] | None) -> None:
     """Fill the cache, so that `olist up --offline` needs no network."""
-    with LiveProgress(Console(stderr=True)) as progress:
+    with LiveProgress(console(stderr=True)) as progress:
         Stack(settings(), only).install(progress)

@@ -12,6 +12,7 @@ import psutil
 from rich import progress as bars
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from olist.stack.doctor import Finding
@@ -38,8 +39,8 @@ def states_table(states: Iterable[ServerState]) -> Table:
     for state in states:
         pid = "" if state.pid is None else str(state.pid)
         since = "" if not state.since else time.strftime("%H:%M:%S", time.localtime(state.since))
-        phase = f"[{COLOURS[state.phase]}]{state.phase}[/]" + (f" ({state.reason})" if state.reason else "")
-        table.add_row(state.name, phase, state.endpoint, state.version, pid, *resources(state.pid), since)
+        phase = f"[{COLOURS[state.phase]}]{state.phase}[/]" + (f" ({escape(state.reason)})" if state.reason else "")
+        table.add_row(state.name, phase, escape(state.endpoint), state.version, pid, *resources(state.pid), since)
     return table
 
 
@@ -47,7 +48,7 @@ def findings_table(findings: Iterable[Finding]) -> Table:
     """One row per thing looked at, with the way out where there is one to take."""
     table = Table("check", "", "found", "way out", box=None, header_style="bold")
     for one in findings:
-        table.add_row(one.check, f"[{LEVELS[one.level]}]{one.level}[/]", one.found, one.way_out)
+        table.add_row(one.check, f"[{LEVELS[one.level]}]{one.level}[/]", escape(one.found), escape(one.way_out))
     return table
 
 
@@ -97,7 +98,7 @@ class LiveProgress(Progress):
 
     def servers(self, states: Mapping[str, ServerState]) -> None:
         """Show them all, again."""
-        if not self.console.is_terminal:
+        if not self.console.is_interactive:
             return self._changes(states)
         if self.live is None:
             self.live = Live(console=self.console, refresh_per_second=8, transient=True)

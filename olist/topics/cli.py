@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import chain
 
 import click
 import msgspec
 
+from olist.cli.terminal import console, show
 from olist.contracts import Contract
 from olist.derived import contracts
 from olist.settings import Settings, settings
@@ -14,7 +16,7 @@ from olist.topics.lines import as_json, line
 from olist.topics.starting import moment
 from olist.topics.survey import Broker
 from olist.topics.tail import Tail, Wanted, key_bytes
-from olist.topics.view import columns_table, configs_table, console, facts, partitions_table, topics_table
+from olist.topics.view import columns_table, configs_table, facts, partitions_table, topics_table
 
 output = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="how to print it")
 
@@ -44,7 +46,7 @@ def ls(everything: bool, output: str) -> None:
     if output == "json":
         click.echo(msgspec.json.encode([facts(survey) for survey in surveys]))
         return
-    console().print(topics_table(surveys))
+    show(topics_table(surveys))
     if not surveys:
         click.echo(f"no topic begins with {current.topic_prefix}.; `olist replay` makes them, --all shows others")
 
@@ -67,10 +69,10 @@ def describe(topic: str, output: str) -> None:
         click.echo(msgspec.json.encode(facts(survey, contract, whole=True)))
         return
     shown = console()
-    shown.print(f"[bold]{survey.state.topic}[/]  id {survey.state.topic_id}", highlight=False)
+    shown.print(f"[bold]{survey.state.topic}[/]  id {survey.state.topic_id}", soft_wrap=True)
     for table in (partitions_table(survey), configs_table(survey), columns_table(contract)):
         if table.row_count:
-            shown.print(table)
+            show(table, to=shown)
 
 
 @group.command("tail")
@@ -118,11 +120,9 @@ def tail(
     (survey,) = broker.survey([name])
     looked_at = Tail(broker, survey.state, contract, wanted)
     shown = as_json if output == "json" else line
-    for seen in looked_at.there():
-        click.echo(shown(seen, contract))
-    if follow:
-        for seen in looked_at.next():
-            click.echo(shown(seen, contract))
+    for seen in chain(looked_at.there(), looked_at.next() if follow else ()):
+        # JSON is UTF-8 whatever the terminal's encoding is; a line shows there what it can.
+        click.echo(shown(seen, contract).encode() if output == "json" else shown(seen, contract))
 
 
 def contract_of(topic: str, current: Settings) -> Contract | None:

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from olist.contracts import FIRST_MICROS, LAST_MICROS, Contract, Timestamp
+from olist.printable import printable, printable_json
 from olist.topics.decoded import Seen
 
 COLOURS = {"c": "green", "r": "cyan", "u": "yellow", "d": "red", "tombstone": "bright_black", "bad": "bright_red"}
@@ -23,7 +24,7 @@ def line(seen: Seen, contract: Contract | None) -> str:
     head = [
         click.style(when(seen.timestamp_ms), fg="bright_black"),
         click.style(f"{at.topic}[{at.partition}]@{at.offset}", fg="blue"),
-        click.style(seen.op, fg=COLOURS.get(seen.op, "white"), bold=True),
+        click.style(printable(seen.op), fg=COLOURS.get(seen.op, "white"), bold=True),
         click.style(_key(seen.key, contract), bold=True),
     ]
     return " ".join([*head, *_body(seen, contract)])
@@ -47,13 +48,16 @@ def as_json(seen: Seen, contract: Contract | None) -> str:
         changes = seen.changed.items()
         shown["changed"] = {n: [value(n, old, contract), value(n, new, contract)] for n, (old, new) in changes}
     extra = {"unknown": list(seen.unknown), "reason": seen.reason, "raw": seen.raw, "headers": dict(seen.headers)}
-    return msgspec.json.encode(shown | {name: held for name, held in extra.items() if held}).decode()
+    whole = msgspec.json.encode(shown | {name: held for name, held in extra.items() if held})
+    return printable_json(whole.decode())
 
 
 def when(timestamp_ms: int) -> str:
-    """Milliseconds since 1970 as ISO text in UTC; a record without a time has -1."""
+    """Milliseconds since 1970 as ISO text in UTC, as a number past the year 9999; a record without a time has -1."""
     if timestamp_ms < 0:
         return "-"
+    if timestamp_ms > LAST_MICROS // 1000:
+        return f"{timestamp_ms} ms"  # a sender that took another unit: no calendar reaches as far
     return datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -73,24 +77,31 @@ def value(name: str, held: Any, contract: Contract | None) -> Any:
 def _body(seen: Seen, contract: Contract | None) -> list[str]:
     if seen.op == "bad":
         return [click.style(seen.reason, fg="bright_red"), _cut(seen.raw)]
-    headers = [click.style(f"{name}={_cut(text)}", fg="magenta") for name, text in seen.headers.items()]
+    headers = [click.style(f"{printable(name)}={_cut(text)}", fg="magenta") for name, text in seen.headers.items()]
     if seen.has_before:
-        moved = [f"{n}: {_shown(n, a, contract)} -> {_shown(n, b, contract)}" for n, (a, b) in seen.changed.items()]
+        changes = seen.changed.items()
+        moved = [f"{printable(n)}: {_shown(n, a, contract)} -> {_shown(n, b, contract)}" for n, (a, b) in changes]
         return [", ".join(moved) or "(nothing changed)", *_unknown(seen), *headers]
     in_key = set(seen.key) if isinstance(seen.key, Mapping) else set()
-    fields = [f"{n}={_shown(n, held, contract)}" for n, held in seen.row.items() if n not in {*in_key, *seen.unknown}]
-    return [", ".join(fields), *_unknown(seen), _cut(seen.raw), *headers]
+    rest = {n: held for n, held in seen.row.items() if n not in {*in_key, *seen.unknown}}
+    return [_fields(rest, contract), *_unknown(seen), _cut(seen.raw), *headers]
+
+
+def _fields(row: Mapping[str, Any], contract: Contract | None, between: str = ", ") -> str:
+    return between.join(f"{printable(name)}={_shown(name, held, contract)}" for name, held in row.items())
 
 
 def _unknown(seen: Seen) -> list[str]:
     """Fields that the contract does not know, so that nobody takes them for data."""
-    return [click.style(f"unknown {name}={_cut(repr(seen.row[name]))}", fg="magenta") for name in seen.unknown]
+    return [
+        click.style(f"unknown {printable(name)}={_cut(repr(seen.row[name]))}", fg="magenta") for name in seen.unknown
+    ]
 
 
 def _key(key: Mapping[str, Any] | str | None, contract: Contract | None) -> str:
     if isinstance(key, Mapping):
-        return ",".join(f"{name}={_shown(name, held, contract)}" for name, held in key.items())
-    return "(no key)" if key is None else key
+        return _fields(key, contract, between=",")
+    return "(no key)" if key is None else printable(key)
 
 
 def _shown(name: str, held: Any, contract: Contract | None) -> str:
@@ -103,4 +114,5 @@ def _shown(name: str, held: Any, contract: Contract | None) -> str:
 
 
 def _cut(text: str) -> str:
+    text = printable(text)
     return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}... ({len(text)} characters)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Text, Timestamp
@@ -13,13 +12,6 @@ from olist.topics.lines import when
 from olist.topics.survey import CLEANUP, RETENTION, Survey
 
 DAY_MS = 86_400_000
-WIDE = 200
-
-
-def console() -> Console:
-    """As wide as the terminal; without one, wide enough that nothing is cut."""
-    made = Console()
-    return made if made.is_terminal else Console(width=WIDE)
 
 
 def topics_table(surveys: Iterable[Survey]) -> Table:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import click
-from rich.console import Console
 
+from olist.cli.terminal import console
 from olist.settings import Settings, settings
 from olist.source import Dataset
 from producers.display import event_time, shown
@@ -32,7 +32,7 @@ def send_to_shop(
     progress = Progress(total=plan.changes.height)
     run = Run(current, plan, pace, progress, reviews=elsewhere)
     started_s, started_cpu_s = time.monotonic(), time.process_time()
-    with stop_signals(progress, "the shop's last commits"), shown(progress, Console(stderr=True)):
+    with stop_signals(progress, "the shop's last commits"), shown(progress, console(stderr=True)):
         run.go()
     seconds, cpu_s = time.monotonic() - started_s, time.process_time() - started_cpu_s
     reached = None if progress.event_us is None else event_time(progress.event_us)

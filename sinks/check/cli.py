@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from olist.cli.terminal import console, show
 from olist.settings import settings
 from sinks.targets import TARGETS
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 EXPLAINED = 10
-WIDE = 200
 
 
 def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
@@ -73,7 +72,7 @@ def command(
     from sinks.check.view import day_lines, difference_lines, remarks, report_table, verdict
     from sinks.cli import contracts_there
 
-    shown = _console()
+    shown = console()
     with shown.status("") as status:
         current = settings()
         report = check(
@@ -88,14 +87,8 @@ def command(
     if output == "json":
         click.echo(report_json(report))
         sys.exit(report.exit_code)
-    shown.print(report_table(report))
+    show(report_table(report), to=shown)
     for line in (*remarks(report), *(day_lines(report) if days else ()), *difference_lines(report)):
         shown.print(line, highlight=False, soft_wrap=True)
     shown.print(verdict(report))
     sys.exit(report.exit_code)
-
-
-def _console() -> Console:
-    """As wide as the terminal; without one, wide enough that nothing is cut."""
-    made = Console()
-    return made if made.is_terminal else Console(width=WIDE)

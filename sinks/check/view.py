@@ -65,7 +65,8 @@ def remarks(report: Report) -> Iterator[str]:
             yield from _reasons(f"{table.table} in {finding.target}: refused", finding.refused)
         yield from _reasons(f"{table.table}: no reader takes", table.undecodable)
         if table.unknown:
-            yield f"[magenta]{table.table}: fields that the contract does not know:[/] {', '.join(table.unknown)}"
+            names = escape(", ".join(table.unknown))
+            yield f"[magenta]{table.table}: fields that the contract does not know:[/] {names}"
 
 
 def _notes(report: Report) -> Iterator[str]:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from olist.cli.terminal import console
 from olist.errors import BadInput
 from olist.settings import settings
 from stream_apps.app import App
@@ -53,6 +53,6 @@ def operations_on(name: str, within_s: float = 180.0, app: App | None = None) ->
     deployment = Deployment.of(current, name)
     kind = engine_of(app) if app is not None else deployed(deployment).engine
     deployment.make()
-    with Telling(Console(stderr=True)) as tell, deployment.alone(BUSY_S):
+    with Telling(console(stderr=True)) as tell, deployment.alone(BUSY_S):
         yield Operations(current, deployment, engine_named(kind, current), within_s=within_s, tell=tell)
     keeping.begin(current)

@@ -14,6 +14,7 @@ from typing import Any
 import click
 import faust
 
+from olist.cli import failure
 from olist.dead_letters import TOPIC_CONFIG, DeadLetters, dead_letter_topic
 from olist.errors import BadInput, OlistError
 from olist.settings import Settings, settings
@@ -96,5 +97,5 @@ if __name__ == "__main__":
     try:
         main(standalone_mode=False)
     except OlistError as error:
-        click.echo(f"error: {error}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
+        failure.say(error)
         sys.exit(1)

@@ -71,6 +71,16 @@ def test_the_environment_is_read_in_settings_alone(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=within)
+def test_a_console_is_made_in_one_place(path: Path) -> None:
+    made = {
+        node.func.id
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert "Console" not in made, f"{within(path)}: `olist.cli.terminal.console` hears NO_COLOR and cuts nothing"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=within)
 def test_the_debezium_envelope_is_known_in_changes_alone(path: Path) -> None:
     if within(path) == "olist/changes.py":
         return

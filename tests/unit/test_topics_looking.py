@@ -14,7 +14,7 @@ from olist.errors import BadInput
 from olist.positions import TopicState
 from olist.tables import ORDER_ITEMS, ORDERS
 from olist.topics.decoded import Seen, see
-from olist.topics.lines import as_json, line
+from olist.topics.lines import as_json, line, when
 from olist.topics.starting import before_end, clamped, moment, partitions_of
 from olist.topics.survey import nearest
 from olist.topics.tail import key_bytes
@@ -133,6 +133,33 @@ def test_a_text_that_would_break_the_line_or_look_like_nothing_is_quoted() -> No
     assert "label='a\\r\\nb'" in shown
     assert "note=''" in shown
     assert "\n" not in shown
+
+
+HOSTILE = "\x1b[2J\r\n\x9b31m\u202eabc"
+
+
+@pytest.mark.parametrize("contract", [PARCELS, None])
+def test_what_a_record_holds_is_shown_and_not_obeyed(contract: Contract | None) -> None:
+    row = parcel(label=HOSTILE)
+    records = [
+        Message(HOSTILE.encode(), HOSTILE.encode(), [(HOSTILE, HOSTILE.encode())]),
+        Message(msgspec.json.encode({HOSTILE: HOSTILE}), msgspec.json.encode({HOSTILE: HOSTILE})),
+        Message(KEY, envelope(PARCELS, "u", row, parcel())),
+        Message(KEY, msgspec.json.encode({"op": HOSTILE, "source": {"ts_ms": 1}, "after": {HOSTILE: HOSTILE}})),
+        Message(KEY, envelope(PARCELS, "c", row).replace(b'"label"', msgspec.json.encode(HOSTILE))),
+    ]
+    for record in records:
+        one = see(contract, record, AT)
+        assert text(one, contract).isprintable()
+        assert as_json(one, contract).isprintable()
+        json.loads(as_json(one, contract))
+
+
+def test_a_time_in_microseconds_is_shown_as_the_number_that_it_is() -> None:
+    assert when(1_534_540_509_000) == "2018-08-17T21:15:09Z"
+    assert when(1_534_540_509_000_000) == "1534540509000000 ms"
+    assert when(2**63 - 1) == f"{2**63 - 1} ms"
+    assert when(-1) == "-"
 
 
 def test_json_is_one_line_with_readable_moments_and_exact_money() -> None:

@@ -142,7 +142,7 @@ class Kafka(Server):
         try:
             metadata = client.list_topics(timeout=3)
         except KafkaException as error:
-            raise ServerTrouble(self.name, str(error.args[0])) from error
+            raise ServerTrouble(self.name, f"{self.endpoint}: {error.args[0].str()}") from error
         if not metadata.brokers:
             raise ServerTrouble(self.name, "no broker has joined yet")
         partitions = [partition for topic in metadata.topics.values() for partition in topic.partitions.values()]
