@@ -199,7 +199,7 @@ class Codec:
             image, _unknown = self.decode_known(value)
         if image.op == "d":
             return Change("d", values, None, position, image.source.committed_us())
-        if image.after is None or image.op in OF_NO_ROW:
+        if image.after is None or image.op == "t" or image.op == "m":
             raise ValueError(why_no_row(image))
         self.check_row(image.after, values)
         self._check_spellings(image, value)
