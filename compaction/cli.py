@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from compaction.thresholds import may_delete
 from olist import derived
 from olist.cli.terminal import show
 from olist.contracts import Contract
@@ -23,7 +24,10 @@ from olist.errors import BadInput
 from olist.settings import settings
 
 if TYPE_CHECKING:
+    from pyiceberg.table import Table
+
     from compaction.job import Job, Means
+    from compaction.sweep import Orphans
 
 DURATIONS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
@@ -134,9 +138,6 @@ def plan(tables: str, output: str) -> None:
 
 
 def _work(job: Job) -> dict[str, object]:
-    from compaction.expire import expired
-    from compaction.thresholds import keeping
-
     table = job.load()
     if table is None or not job.is_due(table):
         return {}
@@ -146,7 +147,7 @@ def _work(job: Job) -> dict[str, object]:
         "data_files": sum(len(group.files) for group in planned.groups),
         "megabytes": round(sum(group.size for group in planned.groups) / 1e6, 1),
         "delete_files": sum(len(group.files) for group in planned.deletes),
-        "snapshots": len(expired(table.metadata, keeping(table.properties), job.means.now_ms())),
+        "snapshots": len(job.expired(table)),
     }
 
 
@@ -155,19 +156,25 @@ def _work(job: Job) -> dict[str, object]:
 def expire(tables: str) -> None:
     """Expire old snapshots only; their files go after the readers' grace, with the next runs."""
     for job in _jobs(tables):
-        if job.load() is not None:
-            click.echo(f"{job.name}: {job.expire()} snapshots expired")
+        table = job.load()
+        if table is not None:
+            why = "" if may_delete(table.properties) else " (gc.enabled is false)"
+            click.echo(f"{job.name}: {job.expire()} snapshots expired{why}")
 
 
 @command.command("sweep")
 @click.option("--older-than", "older_than_s", callback=_seconds, default="3d", show_default=True)
 @click.option("--delete", "delete_them", is_flag=True, help="Delete them; without this they are only listed.")
+@click.option("--yes", is_flag=True, help="With --delete: also where the list looks like a mistake.")
 @click.option("--dry-run", is_flag=True, help="Only list them; this is the default.")
 @tables_option
 @output_option
-def sweep(older_than_s: float, delete_them: bool, dry_run: bool, tables: str, output: str) -> None:
-    """List, and with --delete remove, files that no snapshot refers to: what killed writers left behind."""
-    from compaction.storage import delete
+def sweep(older_than_s: float, delete_them: bool, yes: bool, dry_run: bool, tables: str, output: str) -> None:
+    """List, and with --delete remove, files that no snapshot refers to: what killed writers left behind.
+
+    More than a tenth of a table's files, or one that is younger than its newest commit, are not deleted without --yes.
+    """
+    from compaction.storage import discard
     from compaction.sweep import orphans
     from olist.lake.orphans import LEAST_AGE_MS, wall_ms
 
@@ -176,22 +183,44 @@ def sweep(older_than_s: float, delete_them: bool, dry_run: bool, tables: str, ou
             f"--older-than is below {LEAST_AGE_MS // 3_600_000}h",
             hint="a long rewrite, or a sink that was paused, commits files that are hours old; they are no orphans",
         )
-    current = settings()
+    kept: list[str] = []
     for job in _jobs(tables):
         table = job.load()
         if table is None:
             continue
-        found = orphans(table.refresh, current, int(older_than_s * 1000), wall_ms())
-        if delete_them and not dry_run:
-            delete(table.io, [file.path for file in found])
-        if output == "json":
-            click.echo(msgspec.json.encode({"table": job.name, "orphans": [file.path for file in found]}))
-        else:
-            size = sum(file.size for file in found) / 1e6
-            done = "deleted" if delete_them and not dry_run else "would be deleted by --delete"
-            click.echo(
-                "".join(f"{file.path}\n" for file in found) + f"{job.name}: {len(found)} files, {size:.1f} MB {done}"
-            )
+        found = orphans(table.refresh, settings(), int(older_than_s * 1000), wall_ms())
+        reasons = _reasons_to_keep(table, found, yes=yes)
+        is_deleting = delete_them and not dry_run and not reasons
+        if is_deleting:
+            discard(table, [file.path for file in found.files])
+        kept += [f"{job.name}: {reason}" for reason in reasons]
+        _show_orphans(job.name, found, output, deleted=is_deleting)
+    if delete_them and not dry_run and kept:
+        raise BadInput(
+            f"nothing was deleted of {'; '.join(kept)}", hint="look at the lists; --yes deletes all the same"
+        )
+
+
+def _reasons_to_keep(table: Table, found: Orphans, *, yes: bool) -> list[str]:
+    """Why a sweep must not delete what it found of a table."""
+    if not found.files:
+        return []
+    if not may_delete(table.properties):
+        return ["its property gc.enabled is false, which --yes does not change"]
+    return [] if yes else found.doubts
+
+
+def _show_orphans(name: str, found: Orphans, output: str, *, deleted: bool) -> None:
+    paths = [file.path for file in found.files]
+    if output == "json":
+        shown = {"table": name, "orphans": paths, "deleted": deleted, "doubts": found.doubts}
+        click.echo(msgspec.json.encode(shown))
+        return
+    megabytes = sum(file.size for file in found.files) / 1e6
+    done = "deleted" if deleted else "would be deleted by --delete"
+    click.echo("".join(f"{path}\n" for path in paths) + f"{name}: {len(paths)} files, {megabytes:.1f} MB {done}")
+    for doubt in found.doubts:
+        click.echo(f"  {doubt}")
 
 
 def _jobs(tables: str) -> Iterator[Job]:

@@ -26,6 +26,7 @@ from pyiceberg.table.update import (
     ValidatableTableRequirement,
 )
 
+from compaction.storage import canonical
 from compaction.thresholds import Keeping
 from olist.lake.ancestry import AUDITED, AUDITED_TO, ancestry, audited_before, carries_positions, fold, ranges_of
 from olist.lake.contents import Manifests
@@ -95,7 +96,13 @@ def only_used_by(gone: Iterable[Snapshot], metadata: TableMetadata, manifests: M
     gone = list(gone)
     ids = {snapshot.snapshot_id for snapshot in gone}
     used = references([s for s in metadata.snapshots if s.snapshot_id not in ids], manifests)
-    return references(gone, manifests, removed_too=True) - used
+    return unused(references(gone, manifests, removed_too=True), used)
+
+
+def unused(paths: Iterable[str], used: Iterable[str]) -> set[str]:
+    """Those of `paths` that are none of `used`, however each is spelled."""
+    used = set(map(canonical, used))
+    return {path for path in paths if canonical(path) not in used}
 
 
 def references(snapshots: Iterable[Snapshot], manifests: Manifests, *, removed_too: bool = False) -> set[str]:

@@ -16,8 +16,9 @@ import msgspec
 import structlog
 from pyiceberg.table import Table
 
-from compaction.expire import references
-from compaction.storage import delete, stored
+from compaction.expire import references, unused
+from compaction.storage import discard, stored
+from compaction.thresholds import may_delete
 from olist.lake.contents import Manifests
 from olist.settings import Settings
 
@@ -50,6 +51,11 @@ def graves(table: Table, settings: Settings) -> Iterator[Grave]:
             yield Grave(file.path, int(due))
 
 
+def due_graves(table: Table, settings: Settings, now_ms: int) -> list[Grave]:
+    """The lists whose time has come; none where the table says ``gc.enabled=false``."""
+    return [g for g in graves(table, settings) if g.due_ms <= now_ms] if may_delete(table.properties) else []
+
+
 def buried(table: Table, grave: Grave) -> list[str]:
     """The files that a list names: none where its writer was killed over it, or another run has just cleared it."""
     try:
@@ -64,10 +70,10 @@ def buried(table: Table, grave: Grave) -> list[str]:
 
 def clear(table: Table, settings: Settings, manifests: Manifests, now_ms: int) -> int:
     """Delete the files whose time has come and that nothing refers to; return how many."""
-    due = [grave for grave in graves(table, settings) if grave.due_ms <= now_ms]
+    due = due_graves(table, settings, now_ms)
     if not due:
         return 0
     used = references(table.snapshots(), manifests)
-    deleted = sum(delete(table.io, set(buried(table, grave)) - used) for grave in due)
-    delete(table.io, [grave.path for grave in due])
+    deleted = sum(discard(table, unused(buried(table, grave), used)) for grave in due)
+    discard(table, [grave.path for grave in due])
     return deleted

@@ -11,17 +11,18 @@ import structlog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 
 from compaction.deletes import merge_deletes
 from compaction.expire import Expiry, audit, expired, only_used_by
 from compaction.facts import Place, Reader
-from compaction.graveyard import bury, clear, graves
+from compaction.graveyard import bury, clear, due_graves
 from compaction.landing import Change, Landing, Lost
 from compaction.plan import DeleteGroup, Group, plan, plan_deletes, together
 from compaction.report import Look, Report, look
 from compaction.rewrite import Budget, Task, rewrite
-from compaction.storage import delete
-from compaction.thresholds import Thresholds, keeping, thresholds
+from compaction.storage import discard
+from compaction.thresholds import Thresholds, keeping, may_delete, thresholds
 from olist.batches import COMMITTED_AT, OFFSET, PARTITION
 from olist.contracts import Contract
 from olist.lake.ancestry import table_positions
@@ -95,13 +96,18 @@ class Job:
         """Whether a run would find something to do: files, deletes or snapshots beyond a threshold, or due graves."""
         with lake_trouble():
             planned = self.plan(table, self.reader(table).contents(table))
-            now_ms = self.means.now_ms()
             return bool(
                 planned.groups
                 or planned.deletes
-                or expired(table.metadata, keeping(table.properties), now_ms)
-                or any(grave.due_ms <= now_ms for grave in graves(table, self.means.settings))
+                or self.expired(table)
+                or due_graves(table, self.means.settings, self.means.now_ms())
             )
+
+    def expired(self, table: Table) -> list[Snapshot]:
+        """The snapshots that a run would remove: as with Iceberg's own expiry none where ``gc.enabled=false``."""
+        if not may_delete(table.properties):
+            return []
+        return expired(table.metadata, keeping(table.properties), self.means.now_ms())
 
     def reader(self, table: Table) -> Reader:
         """The reader of this very table: one that was dropped and made again has another."""
@@ -214,7 +220,7 @@ class Job:
     def _expire(self, counted: Counted) -> None:
         table = self.means.catalog.load_table(identifier(self.name))
         manifests, rules = self.reader(table).manifests, keeping(table.properties)
-        gone = expired(table.metadata, rules, self.means.now_ms())
+        gone = self.expired(table)
         if not gone:
             return
         audited, to = audit(table.metadata, gone)
@@ -223,7 +229,7 @@ class Job:
         try:
             Expiry(self.means.catalog).commit(table, gone, audited, to)
         except CommitFailedException:
-            delete(table.io, [grave.path])  # the next run looks again
+            discard(table, [grave.path])  # the next run looks again
         else:
             counted.expired += len(gone)
 

@@ -25,7 +25,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from compaction.facts import Place, Reader
-from compaction.storage import delete
+from compaction.storage import discard
 from compaction.translate import translate
 from olist.errors import ServerTrouble
 from olist.lake.ancestry import CARRIER, POSITIONS, carried_on
@@ -87,7 +87,7 @@ class Landing:
             for conflicts in range(MOST_CONFLICTS):
                 head = self.reader.contents(table)
                 if reason := self._void(change, head, begun_ms):
-                    delete(table.io, [*(file.file_path for file in change.added), *filter(None, [summary.get(MOVES)])])
+                    discard(table, [*(file.file_path for file in change.added), *filter(None, [summary.get(MOVES)])])
                     raise Lost(reason)
                 arrived = self._arrived(change, start, head)
                 deletes = write_deletes(table, translate(arrived, change.moves), places(change.added))
@@ -95,7 +95,7 @@ class Landing:
                 try:
                     self._commit(table, [*change.added, *deletes], removed, summary)
                 except CommitFailedException:
-                    delete(table.io, [file.file_path for file in deletes])
+                    discard(table, [file.file_path for file in deletes])
                     table = self.catalog.load_table(self.name)
                 else:
                     return Landed(table, conflicts, sum(len(rows) for rows in arrived.values()))

@@ -1,7 +1,13 @@
-"""List and delete the files under a table's location: an S3 prefix by boto3, or a folder."""
+"""List and delete the files under a table's location: an S3 prefix by boto3, or a folder.
+
+Engines spell one path in many ways; `canonical` makes them one, so that a file is compared with what refers to it.
+Where two files share a canonical path, both count as referred to: one too many is kept, none too many deleted.
+"""
 
 from __future__ import annotations
 
+import os.path
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +19,9 @@ from urllib.parse import unquote, urlparse
 import boto3
 from botocore.config import Config
 from pyiceberg.io import FileIO
+from pyiceberg.table import Table
 
+from compaction.thresholds import may_delete
 from olist.settings import Settings
 
 MOST_IN_A_REQUEST = 1000  # S3's own limit
@@ -31,10 +39,43 @@ class Stored:
 
 def stored(location: str, settings: Settings) -> Iterator[Stored]:
     """Every file under `location` (``s3://bucket/prefix``, ``file:///folder`` or a folder); none where it is empty."""
-    if location.startswith("s3://"):
+    if _is_on_s3(location):
         yield from _on_s3(location, settings)
     else:
         yield from _on_disk(location)
+
+
+def canonical(path: str) -> str:
+    """One spelling for a path, whichever of these an engine has chosen.
+
+    ``s3a://`` and ``s3n://`` are ``s3://``; ``file:/x``, ``file:///x`` and ``file://localhost/x`` are ``/x``, links
+    followed; doubled slashes are one; percent-encoded characters are themselves, however often they were encoded.
+    """
+    while (decoded := unquote(path)) != path:
+        path = decoded
+    if _is_on_s3(path):
+        return "s3://" + _one_slash(path.partition("://")[2])
+    path = _one_slash(re.sub(r"^file:(//(localhost)?(?=/))?", "", path))
+    folder, _, name = path.rpartition("/")
+    return f"{_real(folder)}/{name}"
+
+
+def _is_on_s3(path: str) -> bool:
+    return path.startswith(("s3://", "s3a://", "s3n://"))
+
+
+def _one_slash(path: str) -> str:
+    return re.sub("/+", "/", path)
+
+
+@lru_cache(maxsize=1 << 12)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder or "/").rstrip("/")
+
+
+def discard(table: Table, paths: Iterable[str]) -> int:
+    """Delete files of a table as `delete` does, or none where the table says ``gc.enabled=false``."""
+    return delete(table.io, paths) if may_delete(table.properties) else 0
 
 
 def delete(io: FileIO, paths: Iterable[str]) -> int:
@@ -47,7 +88,7 @@ def delete(io: FileIO, paths: Iterable[str]) -> int:
         OSError: storage keeps a file, with what it said.
     """
     paths = list(paths)
-    on_s3 = [path for path in paths if path.startswith("s3://")]
+    on_s3 = [path for path in paths if _is_on_s3(path)]
     for bucket, keys in _by_bucket(on_s3).items():
         client = _client(*(io.properties[name] for name in S3_PROPERTIES))
         for first in range(0, len(keys), MOST_IN_A_REQUEST):
@@ -68,7 +109,7 @@ def _delete_on_s3(client: Any, bucket: str, keys: list[str]) -> None:
 def _by_bucket(paths: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in paths:
-        bucket, _, key = path.removeprefix("s3://").partition("/")
+        bucket, _, key = path.partition("://")[2].partition("/")
         found.setdefault(bucket, []).append(key)
     return found
 

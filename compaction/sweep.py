@@ -2,35 +2,65 @@
 
 The storage is listed first and the table loaded after it, so a file that a commit made count in between is seen to be
 referred to. A file that no commit refers to yet is told from an orphan by its age alone: the least age must be far
-above the time that any writer needs from its first file to its commit (`olist.lake.orphans`).
+above the time that any writer needs from its first file to its commit (`olist.lake.orphans`). Paths are compared in one
+spelling; a list that looks like another misunderstanding has `Orphans.doubts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from pyiceberg.table import Table
 
 from compaction.expire import references
 from compaction.graveyard import buried, graves
-from compaction.storage import Stored, stored
+from compaction.storage import Stored, canonical, stored
 from olist.lake.contents import Manifests
 from olist.settings import Settings
 
+MOST_SWEPT = 0.1  # of the files: killed writers leave less
 
-def orphans(load: Callable[[], Table], settings: Settings, older_than_ms: int, now_ms: int) -> list[Stored]:
-    """The table's orphans last written before ``now_ms - older_than_ms``, oldest first. Nothing is deleted.
+
+@dataclass(frozen=True)
+class Orphans:
+    """Files that nothing refers to, oldest first, of `there` files; the table's newest commit was at `newest_ms`."""
+
+    files: list[Stored]
+    there: int
+    newest_ms: int
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why these may be no orphans after all; a person must look before they are deleted."""
+        found = []
+        if young := [file.path for file in self.files if file.modified_ms > self.newest_ms]:
+            found.append(f"{len(young)} were written after the table's newest commit ({young[0]}): by whom?")
+        if len(self.files) > self.there * MOST_SWEPT:
+            found.append(f"{len(self.files)} of {self.there} files are more than a tenth")
+        return found
+
+
+def orphans(load: Callable[[], Table], settings: Settings, older_than_ms: int, now_ms: int) -> Orphans:
+    """The table's orphans last written before ``now_ms - older_than_ms``. Nothing is deleted.
 
     Files that wait in the graveyard are no orphans.
     """
     there = list(stored(load().location(), settings))
     table = load()
-    used = references(table.snapshots(), Manifests(table.io))
-    used.add(table.metadata_location)
-    used.update(entry.metadata_file for entry in table.metadata.metadata_log)
-    used.update(file.statistics_path for file in table.metadata.statistics)
-    used.update(file.statistics_path for file in table.metadata.partition_statistics)
+    used = set(map(canonical, _used(table, settings)))
+    old = [file for file in there if file.modified_ms < now_ms - older_than_ms and canonical(file.path) not in used]
+    head = table.current_snapshot()
+    newest_ms = head.timestamp_ms if head else table.metadata.last_updated_ms
+    return Orphans(sorted(old, key=lambda file: file.modified_ms), len(there), newest_ms)
+
+
+def _used(table: Table, settings: Settings) -> Iterator[str]:
+    """Every path that the table's metadata or a list of expired files names."""
+    yield from references(table.snapshots(), Manifests(table.io))
+    yield table.metadata_location
+    yield from (entry.metadata_file for entry in table.metadata.metadata_log)
+    yield from (file.statistics_path for file in table.metadata.statistics)
+    yield from (file.statistics_path for file in table.metadata.partition_statistics)
     for grave in graves(table, settings):
-        used.update([grave.path, *buried(table, grave)])
-    old = [file for file in there if file.modified_ms < now_ms - older_than_ms and file.path not in used]
-    return sorted(old, key=lambda file: file.modified_ms)
+        yield from [grave.path, *buried(table, grave)]

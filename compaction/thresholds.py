@@ -87,3 +87,8 @@ def keeping(properties: Mapping[str, str]) -> Keeping:
         min_snapshots=int(properties.get("history.expire.min-snapshots-to-keep", usual.min_snapshots)),
         grace_ms=int(properties.get(PREFIX + "grace-ms", usual.grace_ms)),
     )
+
+
+def may_delete(properties: Mapping[str, str]) -> bool:
+    """Whether files of the table may be deleted: Iceberg's ``gc.enabled``, for tables that share files with others."""
+    return properties.get("gc.enabled", "true").strip().lower() != "false"

@@ -93,7 +93,7 @@ def unreferred(settings: Settings, table: str) -> list[Stored]:
     """What a sweep of files of any age would find."""
     with closing(open_catalog(settings)) as catalog:
         there = catalog.load_table(identifier(table))
-        return orphans(there.refresh, settings, 0, time.time_ns() // 1_000_000 + 1)
+        return orphans(there.refresh, settings, 0, time.time_ns() // 1_000_000 + 1).files
 
 
 def swept(settings: Settings, *options: str) -> dict[str, set[str]]:

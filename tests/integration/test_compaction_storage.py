@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from compaction.storage import MOST_IN_A_REQUEST, delete, stored
+from compaction.sweep import orphans
 from olist.lake.catalog import open_catalog
+from olist.positions import Positions
 from olist.stack.local import Stack
+from tests.lakes import WHOLE_NOTES, Lake
 
 pytestmark = pytest.mark.integration
+
+FAR = 1 << 42
 
 
 def test_more_files_than_one_request_takes_are_deleted_and_missing_ones_are_fine(stack: Stack) -> None:
@@ -26,3 +33,19 @@ def test_more_files_than_one_request_takes_are_deleted_and_missing_ones_are_fine
     assert not list(stored(folder, settings))
     assert delete(io, []) == 0
     catalog.close()
+
+
+@pytest.mark.parametrize("scheme", ["s3a", "s3n"])
+def test_a_live_file_is_no_orphan_by_whichever_scheme_its_table_names_it(stack: Stack, scheme: str) -> None:
+    lake = Lake(stack.settings, replace(WHOLE_NOTES, table=f"named_by_{scheme}"))
+    writer = lake.writer()
+    staged = writer.stage(lake.changes.frame([(1, 5)])[0])
+    file = staged.data_files[0]
+    real, file.file_path = file.file_path, file.file_path.replace("s3://", f"{scheme}://")
+    try:
+        assert [found.path for found in orphans(lambda: writer.table.refresh(), stack.settings, 0, FAR).files] == [real]
+        writer.commit(staged, Positions.start("notes", "id", 2), {0: 1})
+        assert orphans(lambda: writer.table.refresh(), stack.settings, 0, FAR).files == []
+    finally:
+        writer.drop()
+        lake.catalog.close()

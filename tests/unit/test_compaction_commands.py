@@ -13,8 +13,9 @@ from rich.console import Console
 from compaction.cli import command
 from compaction.lease import Lease
 from compaction.report import Look, Report, shown
-from compaction.storage import stored
-from olist.errors import Stopped
+from compaction.storage import Stored, stored
+from compaction.sweep import Orphans
+from olist.errors import BadInput, Stopped
 from olist.lake.catalog import identifier
 from olist.lake.orphans import wall_ms
 from tests.lakes import NOTES, Lake, local_settings
@@ -108,8 +109,57 @@ def test_a_sweep_lists_orphans_and_removes_them_only_when_told_to(lake: Lake, mo
         assert "would be deleted by --delete" in said
         assert all(path in said for path in left)
         assert files(lake) == there
-    assert left < {*msgspec.json.decode(run("sweep", "--delete", "-o", "json").stdout)["orphans"]}
+    assert left < {*msgspec.json.decode(run("sweep", "--delete", "--yes", "-o", "json").stdout)["orphans"]}
     assert not left & files(lake)
+    assert lake.held() == lake.model
+
+
+@pytest.fixture
+def four_days_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("olist.lake.orphans.wall_ms", lambda: wall_ms() + 4 * DAY_MS)
+
+
+@pytest.mark.usefixtures("four_days_later")
+def test_a_sweep_of_many_files_or_of_young_ones_is_asked_for_twice(lake: Lake) -> None:
+    lake.writer().stage(lake.changes.frame([(1, 9)])[0])
+    there = files(lake)
+    result = CliRunner().invoke(command, ["sweep", "--delete"])
+    assert isinstance(result.exception, BadInput)
+    assert "more than a tenth" not in str(result.exception)
+    assert "written after the table's newest commit" in str(result.exception)
+    assert files(lake) == there
+    run("sweep", "--delete", "--yes")
+    assert len(files(lake)) == len(there) - 2
+
+
+def test_a_sweep_of_more_than_a_tenth_is_doubted_and_one_of_less_is_not() -> None:
+    def found(count: int) -> Orphans:
+        return Orphans([Stored(f"/{number}", 5, 1) for number in range(count)], there=100, newest_ms=5)
+
+    assert found(10).doubts == []
+    assert found(11).doubts == ["11 of 100 files are more than a tenth"]
+
+
+@pytest.mark.usefixtures("four_days_later")
+def test_a_table_that_shares_its_files_loses_none(lake: Lake) -> None:
+    lake.writer().stage(lake.changes.frame([(1, 9)])[0])
+    lake.properties(grace_ms="0")
+    with lake.catalog.load_table(identifier("notes")).transaction() as transaction:
+        transaction.set_properties(
+            {
+                "gc.enabled": "FALSE",
+                "history.expire.min-snapshots-to-keep": "1",
+                "history.expire.max-snapshot-age-ms": "-1",
+                "write.metadata.previous-versions-max": "100",
+            }
+        )
+    there = files(lake)
+    assert "6 -> 1" in run().stdout
+    assert run().stdout == "nothing to do\n"
+    assert "notes: 0 snapshots expired (gc.enabled is false)" in run("expire").stdout
+    result = CliRunner().invoke(command, ["sweep", "--delete", "--yes"])
+    assert "notes: its property gc.enabled is false" in str(result.exception)
+    assert there < files(lake)
     assert lake.held() == lake.model
 
 

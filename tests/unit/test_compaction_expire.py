@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.statistics import PartitionStatisticsFile
 from pyiceberg.table.update import RemoveSnapshotsUpdate, SetPartitionStatisticsUpdate
@@ -12,7 +14,7 @@ from pyiceberg.table.update import RemoveSnapshotsUpdate, SetPartitionStatistics
 from compaction import graveyard
 from compaction.expire import expired
 from compaction.graveyard import FOLDER, Grave, graves
-from compaction.storage import stored
+from compaction.storage import Stored, canonical, stored
 from compaction.sweep import orphans
 from compaction.thresholds import Keeping
 from olist.errors import Stopped
@@ -221,9 +223,9 @@ def test_a_sweep_lists_what_a_killed_writer_left_and_nothing_else(lake: Lake) ->
     left = {file.file_path for file in [*staged.data_files, *staged.delete_files]}
     keep(lake, snapshots=1, grace_ms=1000)
     lake.compact(lake.job(now_ms=FAR))
-    found = orphans(lambda: table(lake), lake.settings, older_than_ms=0, now_ms=FAR)
+    found = orphans(lambda: table(lake), lake.settings, older_than_ms=0, now_ms=FAR).files
     assert {file.path for file in found} == left
-    assert orphans(lambda: table(lake), lake.settings, older_than_ms=FAR, now_ms=FAR) == []
+    assert orphans(lambda: table(lake), lake.settings, older_than_ms=FAR, now_ms=FAR).files == []
 
 
 @pytest.mark.parametrize("written", [b"", b'["file:///some/da'], ids=["empty", "half"])
@@ -231,7 +233,7 @@ def test_a_half_written_list_of_expired_files_buries_nothing_and_is_removed(lake
     path = f"{table(lake).location()}/{FOLDER}/1-killed.json"
     with table(lake).io.new_output(path).create() as out:
         out.write(written)
-    assert orphans(lambda: table(lake), lake.settings, older_than_ms=0, now_ms=FAR) == []
+    assert orphans(lambda: table(lake), lake.settings, older_than_ms=0, now_ms=FAR).files == []
     assert lake.compact(lake.job(now_ms=FAR)).expired > 0
     assert path not in files(lake)
     assert lake.held() == lake.model
@@ -253,4 +255,65 @@ def test_a_sweep_leaves_statistics_alone(lake: Lake) -> None:
         out.write(b"statistics")
     said = PartitionStatisticsFile(**{"snapshot-id": head, "statistics-path": path, "file-size-in-bytes": 10})
     lake.catalog.commit_table(now, (), (SetPartitionStatisticsUpdate(**{"partition-statistics": said}),))
-    assert orphans(lambda: table(lake), lake.settings, older_than_ms=0, now_ms=FAR) == []
+    assert orphans(lambda: table(lake), lake.settings, older_than_ms=0, now_ms=FAR).files == []
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda path: path.replace("file:///", "file:/"),
+        lambda path: path.removeprefix("file://").replace("/data/", "//%64ata/"),
+    ],
+    ids=["one slash", "plain, a doubled slash and percent-encoding"],
+)
+def test_a_live_file_is_no_orphan_however_another_engine_spells_its_path(
+    lake: Lake, spelled: Callable[[str], str]
+) -> None:
+    (file, *_) = lake.writer().stage(lake.changes.frame([(1, 5)])[0]).data_files
+    real = file.file_path
+    assert [found.path for found in orphans_of(lake) if found.path == real] == [real]
+    named = DataFile.from_args(**{name: getattr(file, name) for name in NAMED} | {"file_path": spelled(real)})
+    named.spec_id = file.spec_id
+    assert named.file_path != real
+    transaction = OneCommit(table(lake))
+    RowDelta(transaction, [named], [], {}).commit()
+    transaction.commit_transaction()
+    assert [found.path for found in orphans_of(lake) if found.path == real] == []
+
+
+NAMED = (
+    *("content", "file_format", "partition", "record_count", "file_size_in_bytes", "column_sizes", "value_counts"),
+    *("null_value_counts", "nan_value_counts", "lower_bounds", "upper_bounds", "split_offsets", "sort_order_id"),
+)
+
+
+def orphans_of(lake: Lake) -> list[Stored]:
+    return orphans(lambda: table(lake), lake.settings, older_than_ms=0, now_ms=FAR).files
+
+
+@pytest.mark.parametrize(
+    ("path", "same"),
+    [
+        ("s3a://lake/w/a.parquet", "s3://lake/w/a.parquet"),
+        ("s3n://lake/w//a.parquet", "s3://lake/w/a.parquet"),
+        ("s3://lake/w/m=a%20b/c.parquet", "s3a://lake/w/m=a b/c.parquet"),
+        ("s3://lake/w/m=a%2520b/c.parquet", "s3a://lake/w/m=a%20b/c.parquet"),
+        ("file:/w/a", "/w/a"),
+        ("file:////w/a", "file:///w//a"),
+    ],
+)
+def test_spellings_of_one_path_are_one(path: str, same: str) -> None:
+    assert canonical(path) == canonical(same)
+
+
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [
+        ("s3://lake/w/a", "s3://lake/w/b"),
+        ("s3://lake/w/a", "s3://lakes/w/a"),
+        ("/w/a", "/w/A"),
+        ("/lake/w", "s3://lake/w"),
+    ],
+)
+def test_other_paths_stay_others(path: str, other: str) -> None:
+    assert canonical(path) != canonical(other)
