@@ -27,6 +27,13 @@ DELETE_SCHEMA = Schema(
 )
 
 
+# Of a data file or position-delete file of format v2, as a manifest lists it.
+LISTED = (
+    *("content", "file_path", "file_format", "partition", "record_count", "file_size_in_bytes", "column_sizes"),
+    *("value_counts", "null_value_counts", "nan_value_counts", "lower_bounds", "upper_bounds", "key_metadata"),
+    *("split_offsets", "equality_ids", "sort_order_id"),
+)
+
 COMPRESSION: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
 
 
@@ -101,6 +108,13 @@ class Writing:
         suffix = "-deletes" if content is DataFileContent.POSITION_DELETES else ""
         folder = f"{self.spec.partition_to_path(partition, self.schema)}/" if self.spec.fields else ""
         return f"{self.table.location()}/data/{folder}{uuid4().hex}{suffix}.parquet"
+
+
+def amended(file: DataFile, **changes: Any) -> DataFile:
+    """The same file, listed with other figures."""
+    made = DataFile.from_args(**{name: getattr(file, name) for name in LISTED} | changes)
+    made.spec_id = file.spec_id
+    return made
 
 
 class OpenDataFile:

@@ -9,6 +9,7 @@ import pytest
 from compaction.storage import MOST_IN_A_REQUEST, delete, stored
 from compaction.sweep import orphans
 from olist.lake.catalog import open_catalog
+from olist.lake.files import amended
 from olist.positions import Positions
 from olist.stack.local import Stack
 from tests.lakes import WHOLE_NOTES, Lake
@@ -40,12 +41,12 @@ def test_a_live_file_is_no_orphan_by_whichever_scheme_its_table_names_it(stack: 
     lake = Lake(stack.settings, replace(WHOLE_NOTES, table=f"named_by_{scheme}"))
     writer = lake.writer()
     staged = writer.stage(lake.changes.frame([(1, 5)])[0])
-    file = staged.data_files[0]
-    real, file.file_path = file.file_path, file.file_path.replace("s3://", f"{scheme}://")
+    real = staged.data_files[0].file_path
+    staged.data_files = [amended(staged.data_files[0], file_path=real.replace("s3://", f"{scheme}://"))]
     try:
-        assert [found.path for found in orphans(lambda: writer.table.refresh(), stack.settings, 0, FAR).files] == [real]
+        assert [found.path for found in orphans(writer.table.refresh, stack.settings, 0, FAR).files] == [real]
         writer.commit(staged, Positions.start("notes", "id", 2), {0: 1})
-        assert orphans(lambda: writer.table.refresh(), stack.settings, 0, FAR).files == []
+        assert orphans(writer.table.refresh, stack.settings, 0, FAR).files == []
     finally:
         writer.drop()
         lake.catalog.close()
