@@ -22,6 +22,7 @@ from benchmarks.topic import due
 from olist.changes import codec
 from olist.contracts import Contract, Row
 from olist.errors import ServerTrouble
+from olist.kafka_client import client_options
 from olist.order_status import APPROVED, COURSE, CREATED, DELIVERED, SHIPPED
 from olist.settings import Settings
 from olist.source import Dataset, iter_rows
@@ -147,7 +148,7 @@ class ShopWriter:
         self._origin = Origin("benchmark", settings.topic_prefix)
         self._producer = Producer(
             {
-                "bootstrap.servers": settings.kafka_bootstrap,
+                **client_options(settings),
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
                 "linger.ms": 5,

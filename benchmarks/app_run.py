@@ -20,6 +20,7 @@ from benchmarks.app_inputs import ShopWriter
 from olist.changes import decode_envelope
 from olist.contracts import Contract
 from olist.errors import StackError
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state, topic_states
@@ -121,14 +122,13 @@ class Running:
         """On the topics that the app reads: they hold no transactions, so offsets count them."""
         reads = self.app.reads if isinstance(self.app, FlinkApp) else [given.contract for given in self.app.reads]
         topics = {self._topic(contract) for contract in reads}
-        states = topic_states(admin_client(self.settings.kafka_bootstrap), topics)
+        states = topic_states(admin_client(self.settings), topics)
         return sum(sum(state.end.values()) - sum(state.first.values()) for state in states.values())
 
     def _written(self, contract: Contract) -> int:
         """Records of an output, as a reader sees them."""
-        bootstrap = self.settings.kafka_bootstrap
-        state = topic_state(admin_client(bootstrap), self._topic(contract))
-        return sum(map(len, read(bootstrap, state.topic, state.first, state.end)))
+        state = topic_state(admin_client(self.settings), self._topic(contract))
+        return sum(map(len, read(self.settings, state.topic, state.first, state.end)))
 
     def _state_bytes(self) -> int | None:
         """Of the newest checkpoint, or of the newest record of every key of a Faust app's state topic."""
@@ -183,11 +183,11 @@ Arrivals = Callable[[Callable[[], bool]], Iterator[tuple[int, int]]]
 @contextmanager
 def _arrivals(settings: Settings, outputs: Sequence[Contract]) -> Iterator[Arrivals]:
     """Read topics from their ends, as a `read_committed` reader who does not wait for more."""
-    admin = admin_client(settings.kafka_bootstrap)
+    admin = admin_client(settings)
     states = topic_states(admin, [contract.topic(settings.topic_prefix) for contract in outputs])
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.kafka_bootstrap,
+            **client_options(settings),
             "group.id": "benchmark",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from olist.changes import decode_envelope
+from olist.kafka_client import client_options
 from olist.settings import Settings, settings
 from olist.source import Dataset, load
 from olist.stack.local import Stack
@@ -218,7 +219,7 @@ def _consumer(current: Settings) -> Consumer:
     states = ensure_topics(current, TABLES.values())
     consumer = Consumer(
         {
-            "bootstrap.servers": current.kafka_bootstrap,
+            **client_options(current),
             "group.id": "benchmark",
             "isolation.level": "read_committed",
             "fetch.wait.max.ms": 5,

@@ -95,7 +95,7 @@ def replay_cost(data: Path, current: Settings) -> Cost:
 
 def _send(dataset: Dataset, own: Settings, cost: Cost) -> None:
     plan = make_plan(dataset, own, tuple(TABLES.values()), None)
-    sender = Sender(own.kafka_bootstrap, linger_ms=FULL_SPEED_LINGER_MS)
+    sender = Sender(own, linger_ms=FULL_SPEED_LINGER_MS)
     run = Run(plan, sender, Pace(), Progress(plan.changes.height))
     with cost.measured("send"):
         run.go()

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from benchmarks.mix import Mix, Sent
 from olist.errors import ServerTrouble
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.admin import ensure_topics
 
@@ -44,7 +45,7 @@ class TopicWriter:
         self.total = Written()
         self._producer = Producer(
             {
-                "bootstrap.servers": settings.kafka_bootstrap,
+                **client_options(settings),
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
                 "linger.ms": 5,

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # a public name, re-exported without `as`
 
 from compaction.report import Report
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.admin import admin_client
 
@@ -34,7 +35,7 @@ def publish(settings: Settings, reports: Iterable[Report]) -> int:
     topic = topic_of(settings)
     try:
         _ensure(settings, topic)
-        producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+        producer = Producer({**client_options(settings), "log_level": 0})
         for report in reports:
             producer.produce(topic, key=report.table.encode(), value=msgspec.json.encode(report))
         left = producer.flush(TIMEOUT_S)
@@ -45,7 +46,7 @@ def publish(settings: Settings, reports: Iterable[Report]) -> int:
 
 
 def _ensure(settings: Settings, topic: str) -> None:
-    admin = admin_client(settings.kafka_bootstrap)
+    admin = admin_client(settings)
     if topic in admin.list_topics(timeout=TIMEOUT_S).topics:
         return
     made = admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])

@@ -165,7 +165,7 @@ def _until_marked(settings: Settings, deadline: float, check: Check) -> None:
         _look_at_clock(deadline, check)
         time.sleep(LOOK_EVERY_S)
     start = now.end if before else now.first
-    for records in follow(settings.kafka_bootstrap, topic, start):
+    for records in follow(settings, topic, start):
         if any(token == _token(record.value()) for record in records):
             return
         _look_at_clock(deadline, check)
@@ -181,7 +181,7 @@ def _look_at_clock(deadline: float, check: Check) -> None:
 
 def _state(settings: Settings, topic: str) -> TopicState | None:
     try:
-        return topic_state(admin_client(settings.kafka_bootstrap), topic)
+        return topic_state(admin_client(settings), topic)
     except Stopped:
         return None
 

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from olist.batches import Rejected
 from olist.errors import ServerTrouble, Stopped, TooManyDeadLetters
+from olist.kafka_client import client_options
 from olist.settings import Settings
 
 STAGE, REASON, TOPIC, PARTITION, OFFSET = (
@@ -70,7 +71,7 @@ class DeadLetters:
         self.limit = Limit(settings.dead_letter_limit, window_s=60.0)
         self._producer = Producer(
             {
-                "bootstrap.servers": settings.kafka_bootstrap,
+                **client_options(settings),
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
                 "message.max.bytes": LARGEST_BYTES,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -38,6 +38,24 @@ class Settings(BaseSettings):
     kafka_port: int = Field(19092, description="port of the local Kafka")
     kafka_controller_port: int = Field(19093, description="port of the local Kafka's controller")
     kafka_heap_mb: int = Field(512, description="heap of the local Kafka")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how clients speak to the Kafka that `OLIST_KAFKA` names"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
+        None, description="how clients authenticate, with a SASL_ protocol"
+    )
+    kafka_sasl_username: str | None = Field(None, description="user of PLAIN and SCRAM")
+    kafka_sasl_password: SecretStr | None = Field(None, description="that user's password")
+    kafka_ssl_ca: Path | None = Field(
+        None, description="PEM file of the authorities that sign the brokers' certificates; default: the system's own"
+    )
+    kafka_ssl_certificate: Path | None = Field(None, description="PEM file of the client's certificate and its chain")
+    kafka_ssl_key: Path | None = Field(None, description="PEM file (PKCS #8) of the client certificate's key")
+    kafka_ssl_key_password: SecretStr | None = Field(None, description="password of that key")
+    kafka_oauth_token_url: str | None = Field(None, description="token endpoint of OAUTHBEARER (client credentials)")
+    kafka_oauth_client_id: str | None = Field(None, description="client id at the token endpoint")
+    kafka_oauth_client_secret: SecretStr | None = Field(None, description="client secret at the token endpoint")
+    kafka_oauth_scope: str | None = Field(None, description="scope to ask the token endpoint for")
 
     postgres: str | None = Field(None, description="connection URL of a PostgreSQL that is already there")
     postgres_port: int = Field(15432, description="port of the local PostgreSQL")

@@ -9,14 +9,16 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from olist.changes import MALFORMED, decode_envelope
 from olist.errors import ServerTrouble
+from olist.kafka_client import client_options
 from olist.positions import TopicState
+from olist.settings import Settings
 from producers.resume import LastRecord
 
 DEADLINE_S = 30.0
 POLL_S = 0.5
 
 
-def last_records(bootstrap: str, states: Mapping[str, TopicState]) -> list[LastRecord]:
+def last_records(settings: Settings, states: Mapping[str, TopicState]) -> list[LastRecord]:
     """The last record of each partition that has any; `states` is by table.
 
     Raises:
@@ -28,7 +30,7 @@ def last_records(bootstrap: str, states: Mapping[str, TopicState]) -> list[LastR
         return []
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **client_options(settings),
             "group.id": "olist-replay",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

@@ -81,7 +81,7 @@ def make_plan(dataset: Dataset, settings: Settings, tables: tuple[Contract, ...]
     origin = origin_of(dataset, settings)
     changes = placed(dataset.frames, sequence(dataset.frames), settings.partitions)
     states = ensure_topics(settings, tables)
-    check_last_records(changes, last_records(settings.kafka_bootstrap, states), origin)
+    check_last_records(changes, last_records(settings, states), origin)
     to_do = pending(changes, states)
     done = sum(end for state in states.values() for end in state.end.values())
     return Plan(dataset, origin, to_do if limit is None else to_do.head(limit), states, done)
@@ -152,7 +152,7 @@ def check_ends(settings: Settings, expected: Mapping[tuple[str, int], int]) -> N
         Stopped: a partition has other records than ours.
     """
     topics = sorted({topic for topic, _partition in expected})
-    found = topic_states(admin_client(settings.kafka_bootstrap), topics)
+    found = topic_states(admin_client(settings), topics)
     for (topic, partition), end in expected.items():
         if (now := found[topic].end[partition]) != end:
             raise Stopped(

@@ -118,7 +118,7 @@ def _end(done: Summary, output: str) -> None:
 def send(current: Settings, plan: Plan, pace: Pace) -> Summary:
     """Carry a plan out under the eyes of the user."""
     progress = Progress(total=plan.changes.height)
-    sender = Sender(current.kafka_bootstrap, linger_ms=PACED_LINGER_MS if pace.waits else FULL_SPEED_LINGER_MS)
+    sender = Sender(current, linger_ms=PACED_LINGER_MS if pace.waits else FULL_SPEED_LINGER_MS)
     run = Run(plan, sender, pace, progress)
     check_ends(current, plan.ends_after(0))
     started_s, started_cpu_s = time.monotonic(), time.process_time()

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from olist.errors import BadInput, ServerTrouble, Stopped
+from olist.kafka_client import client_options
+from olist.settings import Settings
 
 STALL_S = 120.0
 LARGEST_RECORD_BYTES = 8 * 1024 * 1024  # before compression; the broker's own limit is for what is left after it
@@ -21,10 +23,10 @@ FULL_QUEUE_POLL_S = 0.1
 Record = tuple[str, bytes, bytes, int]  # topic, value, key, partition: the order of Producer.produce's arguments
 
 
-def producer_config(bootstrap: str, linger_ms: int) -> dict[str, object]:
+def producer_config(settings: Settings, linger_ms: int) -> dict[str, object]:
     """librdkafka's settings, each that differs from its default with a reason."""
     return {
-        "bootstrap.servers": bootstrap,
+        **client_options(settings),
         "enable.idempotence": True,
         "partitioner": "murmur2_random",  # as Java clients; each record names its partition all the same
         "compression.type": "lz4",
@@ -42,14 +44,14 @@ def producer_config(bootstrap: str, linger_ms: int) -> dict[str, object]:
 class Sender:
     """A producer whose errors stop the run. `acknowledged` is what Kafka has for sure."""
 
-    def __init__(self, bootstrap: str, *, linger_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, settings: Settings, *, linger_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bootstrap = settings.kafka_bootstrap
         self._clock = clock
         self._failure: ServerTrouble | Stopped | None = None
         self._sent = 0
         self._best, self._best_at = 0, clock()
         self.trouble = ""  # why nothing is acknowledged, in librdkafka's words; empty while all is well
-        config = producer_config(bootstrap, linger_ms)
+        config = producer_config(settings, linger_ms)
         self._producer = Producer({**config, "on_delivery": self._delivered, "error_cb": self._troubled})
 
     @property

@@ -142,7 +142,7 @@ def status(tables: str, output: str) -> None:
 
     current = settings()
     contracts = contracts_there(current, tables)
-    states = topic_states(admin_client(current.kafka_bootstrap), [c.topic(current.topic_prefix) for c in contracts])
+    states = topic_states(admin_client(current), [c.topic(current.topic_prefix) for c in contracts])
     behind: dict[str, dict[str, int | str | None]] = {contract.table: {} for contract in contracts}
     for contract, target in product(contracts, TARGETS):
         try:

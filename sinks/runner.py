@@ -143,7 +143,7 @@ def run_sink(
     connect = factory(target)
     patience = Patience(settings.patience_s, stopping, time.monotonic)
     letters = DeadLetters(settings)
-    admin = admin_client(settings.kafka_bootstrap)
+    admin = admin_client(settings)
     writers = {
         topic: TableWriter(topic, connect(contract, settings), letters, patience)
         for contract in contracts

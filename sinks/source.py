@@ -15,6 +15,7 @@ from typing import cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from olist.errors import PositionRefused, ServerTrouble
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.reading import Consumed
 
@@ -45,7 +46,7 @@ class Source:
         self._resting: dict[str, float] = {}  # topic -> when it is read again
         self._consumer = Consumer(
             {
-                "bootstrap.servers": settings.kafka_bootstrap,
+                **client_options(settings),
                 "group.id": group,
                 # A named member that comes back takes its own partitions again at once, without a rebalance.
                 **({"group.instance.id": instance} if instance else {}),

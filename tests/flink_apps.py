@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from olist.changes import Position, codec
 from olist.contracts import Contract
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.stack.flink_config import Folders
 from olist.topics.admin import admin_client, ensure_topics, topic_states
@@ -95,10 +96,10 @@ class RunningApps:
 def lag(settings: Settings, app: FlinkApp) -> int:
     """Records that are on an app's inputs and not behind its last checkpoint."""
     topics = [contract.topic(settings.topic_prefix) for contract in app.reads]
-    states = topic_states(admin_client(settings.kafka_bootstrap), topics)
+    states = topic_states(admin_client(settings), topics)
     ends = {(state.topic, partition): end for state in states.values() for partition, end in state.end.items()}
     group = job_of(settings, app).name
-    consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": group})
+    consumer = Consumer({**client_options(settings), "group.id": group})
     committed = consumer.committed([TopicPartition(*where) for where in ends], timeout=30)
     consumer.close()
     return sum(ends[str(at.topic), int(at.partition)] - max(int(at.offset), 0) for at in committed)

@@ -23,6 +23,7 @@ from pyiceberg.table import Table
 from compaction.report import Report
 from olist.batches import META_SCHEMA, OFFSET, PARTITION
 from olist.changes import codec
+from olist.kafka_client import client_options
 from olist.lake.ancestry import POSITIONS
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.live_rows import live_rows
@@ -78,9 +79,7 @@ class HotOrders:
     def __enter__(self) -> HotOrders:
         # A topic that Kafka compacts would not tell any more what the history must hold.
         ensure_topics(self.settings, [replace(ORDERS, topic_config={"cleanup.policy": "delete"})])
-        self._producer = Producer(
-            {"bootstrap.servers": self.settings.kafka_bootstrap, "partitioner": "murmur2_random", "linger.ms": 20}
-        )
+        self._producer = Producer({**client_options(self.settings), "partitioner": "murmur2_random", "linger.ms": 20})
         for number in range(self.orders):
             self._change(number)
         self._producer.flush(60)
@@ -269,11 +268,11 @@ def _positions(table: Table) -> Mapping[int, int]:
 
 def _changes(settings: Settings, end: Mapping[int, int]) -> pl.DataFrame:
     """Where the topic has a change, up to `end`: every record, since a tombstone is read as one more delete."""
-    topic = topic_state(admin_client(settings.kafka_bootstrap), ORDERS.topic(settings.topic_prefix))
+    topic = topic_state(admin_client(settings), ORDERS.topic(settings.topic_prefix))
     assert not any(topic.first.values()), "the topic no longer has all that was written"
     places = [
         (record.partition(), record.offset())
-        for records in read(settings.kafka_bootstrap, topic.topic, topic.first, end)
+        for records in read(settings, topic.topic, topic.first, end)
         for record in records
     ]
     return pl.DataFrame(places, schema=PLACE, orient="row")

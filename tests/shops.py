@@ -20,6 +20,7 @@ from connect.removal import remove_with_slot
 from connect.worker import Worker
 from olist.batches import META, OP, Batch, decode_batch, frame_schema
 from olist.contracts import Contract
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.shop import connect
 from olist.source import Dataset
@@ -118,12 +119,12 @@ def records_of_all(settings: Settings, wanted: Iterable[Contract]) -> dict[str, 
     """
     there = set(Broker(settings).names())
     tables = {c.topic(settings.topic_prefix): c.table for c in wanted}
-    states = topic_states(admin_client(settings.kafka_bootstrap), [topic for topic in tables if topic in there])
+    states = topic_states(admin_client(settings), [topic for topic in tables if topic in there])
     found: dict[str, list[Consumed]] = {table: [] for table in tables.values()}
     left = {(s.topic, p) for s in states.values() for p, end in s.end.items() if end > s.first[p]}
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.kafka_bootstrap,
+            **client_options(settings),
             "group.id": "tests",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

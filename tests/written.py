@@ -9,6 +9,7 @@ from confluent_kafka import Producer
 
 from olist.changes import Envelope, Source, codec
 from olist.contracts import Contract, Row
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.admin import ensure_topics
 
@@ -41,9 +42,7 @@ class Writer:
 
     def __init__(self, settings: Settings, partitioner: str = "murmur2_random") -> None:
         self.settings = settings
-        self._producer = Producer(
-            {"bootstrap.servers": settings.kafka_bootstrap, "partitioner": partitioner, "linger.ms": 5}
-        )
+        self._producer = Producer({**client_options(settings), "partitioner": partitioner, "linger.ms": 5})
 
     def create(self, contract: Contract, rows: Iterable[Row]) -> None:
         """One create per row."""

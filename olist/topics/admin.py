@@ -22,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
 
 from olist.contracts import Contract
 from olist.errors import ServerTrouble, Stopped
+from olist.kafka_client import Refusals, client_options, is_secured
 from olist.positions import TopicState
 from olist.settings import Settings
 
@@ -42,9 +43,18 @@ MOST_REPLICAS = 3
 T = TypeVar("T")
 
 
-def admin_client(bootstrap: str) -> AdminClient:
-    """An admin client that keeps its connection chatter to itself: our errors say what went wrong."""
-    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.connection.setup.timeout.ms": 5000})
+def admin_client(settings: Settings) -> AdminClient:
+    """An admin client that keeps its connection chatter to itself: our errors say what went wrong.
+
+    Raises:
+        BadInput: Kafka refuses who is asking, or its certificate is not one that we trust.
+    """
+    refusals = Refusals(settings)
+    timeout = {"socket.connection.setup.timeout.ms": 5000}
+    admin = AdminClient({**client_options(settings), **timeout, "log_level": 0}, error_cb=refusals.heard)
+    if is_secured(settings):
+        refusals.wait(admin)
+    return admin
 
 
 def ensure_topics(settings: Settings, contracts: Iterable[Contract]) -> dict[str, TopicState]:
@@ -55,7 +65,7 @@ def ensure_topics(settings: Settings, contracts: Iterable[Contract]) -> dict[str
         ServerTrouble: Kafka does not answer.
     """
     contracts = tuple(contracts)
-    admin = admin_client(settings.kafka_bootstrap)
+    admin = admin_client(settings)
     there, brokers = _cluster(admin, settings.kafka_bootstrap)
     wanted = {contract.topic(settings.topic_prefix): contract for contract in contracts}
     new = [
@@ -117,7 +127,7 @@ def delete_topics(settings: Settings, topics: Iterable[str]) -> None:
     Raises:
         ServerTrouble: Kafka does not answer, or keeps a topic.
     """
-    admin = admin_client(settings.kafka_bootstrap)
+    admin = admin_client(settings)
     there, _brokers = _cluster(admin, settings.kafka_bootstrap)
     doomed = sorted(there.intersection(topics))
     if not doomed:
@@ -137,7 +147,7 @@ def ensure_topic(settings: Settings, topic: str, config: dict[str, str], partiti
     Raises:
         ServerTrouble: Kafka does not answer.
     """
-    admin = admin_client(settings.kafka_bootstrap)
+    admin = admin_client(settings)
     there, brokers = _cluster(admin, settings.kafka_bootstrap)
     if topic not in there:
         _create(admin, [NewTopic(topic, partitions, min(MOST_REPLICAS, brokers), config=config)])

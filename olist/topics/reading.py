@@ -14,6 +14,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from olist.batches import Record
 from olist.errors import ServerTrouble
+from olist.kafka_client import client_options
+from olist.settings import Settings
 
 MOST_AT_ONCE = 20_000
 SILENCE_S = 30.0
@@ -28,7 +30,7 @@ class Consumed(Record, Protocol):
     def headers(self) -> Any: ...  # noqa: D102
 
 
-def read(bootstrap: str, topic: str, first: Mapping[int, int], end: Mapping[int, int]) -> Iterator[list[Consumed]]:
+def read(settings: Settings, topic: str, first: Mapping[int, int], end: Mapping[int, int]) -> Iterator[list[Consumed]]:
     """Lists of records from `first` up to but without `end`, per partition in offset order.
 
     Raises:
@@ -37,7 +39,7 @@ def read(bootstrap: str, topic: str, first: Mapping[int, int], end: Mapping[int,
     left = {partition: end[partition] for partition, start in first.items() if start < end[partition]}
     if not left:
         return
-    consumer = _consumer(bootstrap, topic, {partition: first[partition] for partition in left})
+    consumer = _consumer(settings, topic, {partition: first[partition] for partition in left})
     last_heard = time.monotonic()
     try:
         while left:
@@ -54,13 +56,13 @@ def read(bootstrap: str, topic: str, first: Mapping[int, int], end: Mapping[int,
         consumer.close()
 
 
-def follow(bootstrap: str, topic: str, first: Mapping[int, int]) -> Iterator[list[Consumed]]:
+def follow(settings: Settings, topic: str, first: Mapping[int, int]) -> Iterator[list[Consumed]]:
     """Records from `first` for ever; an empty list when there is nothing new, so that the caller may stop.
 
     Raises:
         ServerTrouble: Kafka said that it cannot.
     """
-    consumer = _consumer(bootstrap, topic, first)
+    consumer = _consumer(settings, topic, first)
     try:
         while True:
             yield _records(_consume(consumer, LOOK_EVERY_S))
@@ -68,10 +70,10 @@ def follow(bootstrap: str, topic: str, first: Mapping[int, int]) -> Iterator[lis
         consumer.close()
 
 
-def _consumer(bootstrap: str, topic: str, first: Mapping[int, int]) -> Consumer:
+def _consumer(settings: Settings, topic: str, first: Mapping[int, int]) -> Consumer:
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **client_options(settings),
             "group.id": "olist-reader",  # asked for by the library; no group is joined by `assign`
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,

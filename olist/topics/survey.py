@@ -43,8 +43,9 @@ class Broker:
     """The questions, asked for many topics at once."""
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.bootstrap = settings.kafka_bootstrap
-        self.admin: AdminClient = admin_client(self.bootstrap)
+        self.admin: AdminClient = admin_client(settings)
 
     def names(self) -> list[str]:
         """Every topic that is not Kafka's own.

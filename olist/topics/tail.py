@@ -87,7 +87,7 @@ class Tail:
     def next(self) -> Iterator[Seen]:
         """What comes after the state that was looked at, for ever."""
         ends = {partition: self.state.end[partition] for partition in self.partitions}
-        for messages in follow(self.broker.bootstrap, self.state.topic, ends):
+        for messages in follow(self.broker.settings, self.state.topic, ends):
             yield from map(self._seen, self._kept(messages))
 
     def _newest(self) -> list[Consumed]:
@@ -127,7 +127,7 @@ class Tail:
         return clamped(self.state, found)
 
     def _read(self, first: Mapping[int, int]) -> Iterator[list[Consumed]]:
-        return read(self.broker.bootstrap, self.state.topic, first, self.state.end)
+        return read(self.broker.settings, self.state.topic, first, self.state.end)
 
     def _kept(self, messages: Iterable[Consumed]) -> Iterator[Consumed]:
         key = self.wanted.key

@@ -156,7 +156,7 @@ def _read(
         held = read_held(target, contract, settings)
         if held and held.positions:
             # They may have passed the ends taken at the start, so the topic is looked at as it is by now.
-            now = topic_state(admin_client(settings.kafka_bootstrap), state.topic)
+            now = topic_state(admin_client(settings), state.topic)
             check_topic(f"{target} {contract.table}", held.positions, now)
     except ServerTrouble as error:
         return Finding(target, "unreachable", note=str(error))

@@ -33,7 +33,7 @@ def expected(contract: Contract, state: TopicState, settings: Settings, views: C
     """
     latest = [Latest(contract, view) for view in set(views)]
     count, undecodable, unknown = 0, list[str](), set[str]()
-    for records in read(settings.kafka_bootstrap, state.topic, state.first, furthest(views)):
+    for records in read(settings, state.topic, state.first, furthest(views)):
         batch = decode_batch(contract, state.topic, records, len(state.end))
         count += len(records)
         undecodable += [str(rejected.error) for rejected in batch.rejected]

@@ -49,7 +49,7 @@ def read_refusals(settings: Settings) -> Refusals:
         return Refusals({})
     state = topic_states(broker.admin, [topic])[topic]
     found: dict[tuple[str, str], dict[Refused, str]] = defaultdict(dict)
-    for letters in read(settings.kafka_bootstrap, topic, state.first, state.end):
+    for letters in read(settings, topic, state.first, state.end):
         for letter in letters:
             _file(letter, found)
     return Refusals(found)

@@ -46,7 +46,7 @@ def _passed(settings: Settings, engine: Engine, old: Place, new: Place) -> bool:
     Those are inputs that the old one did not have, and what it forwarded to itself: read, and not yet in its rows.
     """
     before, now = set(engine.topics(old)), set(engine.topics(new))
-    states = topic_states(admin_client(settings.kafka_bootstrap), sorted(before & now)).values()
+    states = topic_states(admin_client(settings), sorted(before & now)).values()
     of_old, of_new = (committed(settings, engine.group(place), states) for place in (old, new))
     return as_far(of_old, of_new, states) and lag(settings, engine.group(new), sorted(now - before)).oldest_s <= CLOSE_S
 

@@ -17,6 +17,7 @@ from confluent_kafka import Producer
 
 from olist.contracts import Contract
 from olist.errors import ServerTrouble
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_state
 from olist.topics.reading import read
@@ -50,9 +51,9 @@ def kept_rows(place: Place) -> Path:
 
 def latest(settings: Settings, topic: str) -> dict[bytes, bytes | None]:
     """The newest value of every key of a topic, read to the end as a `read_committed` reader sees it."""
-    state = topic_state(admin_client(settings.kafka_bootstrap), topic)
+    state = topic_state(admin_client(settings), topic)
     found: dict[bytes, bytes | None] = {}
-    for records in read(settings.kafka_bootstrap, topic, state.first, state.end):
+    for records in read(settings, topic, state.first, state.end):
         for record in records:
             if (key := record.key()) is not None:
                 found[key] = record.value()
@@ -125,7 +126,7 @@ def put(settings: Settings, topic: str, rows: Edits) -> None:
     failures: list[str] = []
     producer = Producer(
         {
-            "bootstrap.servers": settings.kafka_bootstrap,
+            **client_options(settings),
             "partitioner": "murmur2_random",  # where the apps themselves put these keys
             "enable.idempotence": True,
             "linger.ms": 20,

@@ -25,7 +25,7 @@ def delete_group(settings: Settings, group: str) -> None:
     Raises:
         ServerTrouble: Kafka does not answer, or the group still has members.
     """
-    admin = admin_client(settings.kafka_bootstrap)
+    admin = admin_client(settings)
     deadline = time.monotonic() + settings.session_timeout_ms / 1000 + LEAVING_S
     while True:
         try:

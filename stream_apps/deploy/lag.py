@@ -13,6 +13,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from olist.errors import ServerTrouble
+from olist.kafka_client import client_options
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import TIMEOUT_S, admin_client, topic_states
@@ -47,7 +48,7 @@ def lag(settings: Settings, group: str, topics: Iterable[str]) -> Lag:
         ServerTrouble: Kafka does not answer.
         Stopped: there is no such topic.
     """
-    states = topic_states(admin_client(settings.kafka_bootstrap), topics)
+    states = topic_states(admin_client(settings), topics)
     stands = committed(settings, group, states.values())
     records, oldest_ms = 0, None
     for state in states.values():
@@ -68,7 +69,7 @@ def committed(settings: Settings, group: str, states: Iterable[TopicState]) -> d
         ServerTrouble: Kafka does not answer.
     """
     asked = [TopicPartition(state.topic, p) for state in states for p in state.end]
-    consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": group, "log_level": 0})
+    consumer = Consumer({**client_options(settings), "group.id": group, "log_level": 0})
     try:
         found = _settled(consumer, asked, group)
     finally:
@@ -100,8 +101,8 @@ def _waiting(settings: Settings, state: TopicState, behind: Mapping[int, int]) -
     """Records still to be read, and the time (ms since 1970) of the oldest of them."""
     short = {p: state.end[p] - distance for p, distance in behind.items() if distance <= SHORT}
     long = {p: state.end[p] - distance for p, distance in behind.items() if distance > SHORT}
-    records = [r for some in read(settings.kafka_bootstrap, state.topic, short, state.end) for r in some]
+    records = [r for some in read(settings, state.topic, short, state.end) for r in some]
     # The records that stood at those very offsets may be compacted away: the next ones count.
-    heads = next(read(settings.kafka_bootstrap, state.topic, long, state.end), [])
+    heads = next(read(settings, state.topic, long, state.end), [])
     times = [record.timestamp()[1] for record in (*records, *heads)]
     return len(records) + sum(behind[p] for p in long), min(times, default=None)

@@ -35,7 +35,7 @@ class Memory:
     """Writes and reads states of one app."""
 
     def __init__(self, settings: Settings, app: FaustApp[Any], topic: str, writer: Writer) -> None:
-        self._bootstrap = settings.kafka_bootstrap
+        self._settings = settings
         self._codec = StateCodec(app)
         self.encode = self._codec.encode
         self._topic = topic
@@ -53,10 +53,10 @@ class Memory:
             Stopped: this version of the app cannot read what is there.
             ServerTrouble: Kafka does not answer.
         """
-        state = topic_state(admin_client(self._bootstrap), self._topic)
+        state = topic_state(admin_client(self._settings), self._topic)
         found = Remembered()
         first, end = ({partition: offsets[partition]} for offsets in (state.first, state.end))
-        for records in read(self._bootstrap, self._topic, first, end):
+        for records in read(self._settings, self._topic, first, end):
             for record in records:
                 self._take(found, key_from(record.key() or b""), record.value())
         return found

@@ -224,7 +224,7 @@ class Shell:
             with self._deadly:
                 await asyncio.sleep(PURGE_S)
                 passed, self._passed = self._passed, {}
-                await asyncio.to_thread(purge, self.settings.kafka_bootstrap, self.taker.names.by_key, passed)
+                await asyncio.to_thread(purge, self.settings, self.taker.names.by_key, passed)
 
     async def tell(self) -> None:
         """Bring the status up to date."""

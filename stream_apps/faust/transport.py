@@ -16,11 +16,12 @@ import aiokafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from faust.types.transports import ConsumerT
+from faust.types.transports import ConsumerT, ProducerT
 from mode.services import WaitResults
 from yarl import URL
 
 from olist.settings import Settings
+from stream_apps.faust.credentials import aiokafka_options, aiokafka_security
 
 BeforeCommit = Callable[[Mapping[TP, int]], Awaitable[Mapping[TP, int]]]
 """Given the offsets to commit, write what must be written before; return those that may be committed."""
@@ -60,7 +61,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         self._assignor = RangePartitionAssignor  # Faust's own code asks for it
         settings = transport.settings
         return aiokafka.AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
+            **aiokafka_options(settings),
             group_id=self.app.conf.id,
             group_instance_id=transport.instance,
             client_id=self.app.conf.id,
@@ -78,10 +79,19 @@ class Thread(driver.AIOKafkaConsumerThread):
         )
 
 
+class Producer(driver.Producer):
+    """Faust starts one, whether or not anything is written by it."""
+
+    def _settings_auth(self) -> Mapping[str, Any]:
+        transport: Any = self.transport
+        return aiokafka_security(transport.settings)
+
+
 class Transport(driver.Transport):
     """Hands the worker's settings and its say in commits to the consumer."""
 
     Consumer: ClassVar[type[ConsumerT]] = Consumer
+    Producer: ClassVar[type[ProducerT]] = Producer
 
     def __init__(
         self, app: Any, settings: Settings, instance: str | None, before_commit: BeforeCommit, has_room: Room

@@ -12,6 +12,7 @@ import time
 from confluent_kafka import KafkaError, Message, Producer
 
 from olist.errors import ServerTrouble
+from olist.kafka_client import client_options
 from olist.settings import Settings
 
 SLICE_S = 0.25  # the event loop is held up for so long at a time while Kafka is slow
@@ -29,7 +30,7 @@ class Writer:
         self._failures: list[str] = []
         self._producer = Producer(
             {
-                "bootstrap.servers": settings.kafka_bootstrap,
+                **client_options(settings),
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,

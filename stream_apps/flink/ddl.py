@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from olist.changes import UNAVAILABLE
 from olist.contracts import Column, Contract, Text
+from olist.kafka_client import FLINK_SHADED, JAVA_SECRETS, is_secured, java_properties, java_providers
 from olist.settings import Settings
 from stream_apps.app import FlinkApp
 from stream_apps.flink.text import literal, quoted, row_type, sql_type
@@ -131,11 +132,17 @@ def _kafka(settings: Settings, contract: Contract, value_format: str = "json") -
     return {
         "connector": "upsert-kafka",
         "topic": contract.topic(settings.topic_prefix),
-        "properties.bootstrap.servers": settings.kafka_bootstrap,
+        **{f"properties.{name}": value for name, value in _client(settings).items()},
         "key.format": "json",
         "value.format": value_format,
         "value.fields-include": "EXCEPT_KEY",
     }
+
+
+def _client(settings: Settings) -> dict[str, str]:
+    """How the connector's own copy of Kafka's client reaches it; secrets are named, each process has them itself."""
+    options = java_properties(settings, shaded=FLINK_SHADED)
+    return options | java_providers(settings, JAVA_SECRETS, shaded=FLINK_SHADED) if is_secured(settings) else options
 
 
 def _create_table(contract: Contract, values: list[str], options: Mapping[str, str]) -> str:

@@ -101,7 +101,7 @@ class Shop:
     def records_written(self) -> int:
         """Records on all topics."""
         names = [contract.topic(self.settings.topic_prefix) for contract in TABLES.values()]
-        states = topic_states(admin_client(self.settings.kafka_bootstrap), names)
+        states = topic_states(admin_client(self.settings), names)
         return sum(sum(state.end.values()) for state in states.values())
 
     def let_null_keys_in(self, contract: Contract) -> None:
@@ -109,7 +109,7 @@ class Shop:
         topic = ConfigResource(ConfigResource.Type.TOPIC, contract.topic(self.settings.topic_prefix))
         entry = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)
         topic.add_incremental_config(entry)
-        admin = admin_client(self.settings.kafka_bootstrap)
+        admin = admin_client(self.settings)
         for answer in admin.incremental_alter_configs([topic]).values():
             answer.result()
 

@@ -98,5 +98,5 @@ def letters(shop: Shop) -> list[dict[str, str]]:
 
 def topic_records(shop: Shop, topic: str) -> list[Consumed]:
     """Every record there."""
-    state = topic_state(admin_client(shop.settings.kafka_bootstrap), topic)
-    return [r for some in read(shop.settings.kafka_bootstrap, topic, state.first, state.end) for r in some]
+    state = topic_state(admin_client(shop.settings), topic)
+    return [r for some in read(shop.settings, topic, state.first, state.end) for r in some]

@@ -56,7 +56,7 @@ def direct(stack: Stack, dataset: Dataset) -> Settings:
     """The same data set by the direct road."""
     settings = stack.settings.model_copy(update={"topic_prefix": "directfaults.public"})
     plan = direct_plan(dataset, settings, tuple(contracts()), None)
-    Run(plan, Sender(settings.kafka_bootstrap, linger_ms=5), Pace(), Progress(total=plan.changes.height)).go()
+    Run(plan, Sender(settings, linger_ms=5), Pace(), Progress(total=plan.changes.height)).go()
     return settings
 
 

@@ -78,7 +78,7 @@ def direct(stack: Stack, dataset: Dataset) -> Settings:
     """The settings of topics that hold the same data set by the direct road."""
     settings = stack.settings.model_copy(update={"topic_prefix": "direct.public"})
     plan = direct_plan(dataset, settings, tuple(contracts()), None)
-    sender = Sender(settings.kafka_bootstrap, linger_ms=5)
+    sender = Sender(settings, linger_ms=5)
     DirectRun(plan, sender, Pace(), Progress(total=plan.changes.height)).go()
     return settings
 

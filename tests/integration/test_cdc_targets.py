@@ -114,8 +114,8 @@ def unknown_fields(contract: Contract, field: str) -> list[float]:
 def letters(settings: Settings) -> list[tuple[int, str, str]]:
     """Of every dead letter: which payment it is, where it was refused, and why."""
     topic = dead_letter_topic(settings)
-    state = topic_state(admin_client(settings.kafka_bootstrap), topic)
-    found = [r for some in read(settings.kafka_bootstrap, topic, state.first, state.end) for r in some]
+    state = topic_state(admin_client(settings), topic)
+    found = [r for some in read(settings, topic, state.first, state.end) for r in some]
     headers = [{name: value.decode() for name, value in record.headers() or []} for record in found]
     keys = [json.loads(record.key() or b"{}")[ColumnNames(ORDER_PAYMENTS).payment_sequential] for record in found]
     return [(key, one[STAGE], one[REASON]) for key, one in zip(keys, headers, strict=True)]
@@ -127,7 +127,7 @@ def test_both_roads_end_in_equal_targets(emptied: Settings, connect_stack: Stack
     dataset = load(folder)
     direct = emptied.model_copy(update={"topic_prefix": "directtargets.public"})
     plan = make_plan(dataset, direct, tuple(contracts()), None)
-    Run(plan, Sender(direct.kafka_bootstrap, linger_ms=5), Pace(), Progress(total=plan.changes.height)).go()
+    Run(plan, Sender(direct, linger_ms=5), Pace(), Progress(total=plan.changes.height)).go()
     with CapturedShop(shop_settings(connect_stack.settings, "targets")) as shop:
         shop.capture()
         shop.replay(dataset)

@@ -47,11 +47,11 @@ class Parcels:
     def carry(self, target: str, refuse: frozenset[str] = frozenset()) -> None:
         """Bring a target to the topic's end, as a sink does, refusing rows with these labels."""
         topic = self.contract.topic(self.settings.topic_prefix)
-        state = topic_state(admin_client(self.settings.kafka_bootstrap), topic)
+        state = topic_state(admin_client(self.settings), topic)
         table = factory(target)(self.contract, self.settings)
         held = table.open() or Positions.start(topic, state.topic_id, len(state.end))
         table.own(frozenset(state.end))
-        for records in read(self.settings.kafka_bootstrap, topic, held.next, state.end):
+        for records in read(self.settings, topic, held.next, state.end):
             batch = decode_batch(self.contract, topic, records, len(state.end))
             refused = [(row, "no") for row, label in enumerate(batch.frame["label"]) if label in refuse]
             batch = batch.without(refused, records, target)
@@ -112,7 +112,7 @@ def parcels(stack: Stack) -> Iterator[Parcels]:
     writer.delete(contract, made[21])
     writer.create(contract, [made[21]])
     letters = NewTopic(dead_letter_topic(settings), num_partitions=1, replication_factor=1)
-    admin = admin_client(settings.kafka_bootstrap)
+    admin = admin_client(settings)
     admin.create_topics([letters])[dead_letter_topic(settings)].result()
     yield Parcels(contract, settings, writer)
     for target in TARGETS:
@@ -216,7 +216,7 @@ def test_a_table_that_is_not_there_is_absent_and_the_check_does_not_make_it(parc
 
 def test_a_topic_that_was_re_created_is_not_compared(parcels: Parcels) -> None:
     parcels.carry("postgres")
-    admin = admin_client(parcels.settings.kafka_bootstrap)
+    admin = admin_client(parcels.settings)
     topic = parcels.contract.topic(parcels.settings.topic_prefix)
     admin.delete_topics([topic])[topic].result()
     deadline = time.monotonic() + 30
@@ -262,8 +262,8 @@ def test_a_refusal_that_a_rebuild_took_after_all_is_none(parcels: Parcels) -> No
 def test_a_letter_about_another_record_excuses_nothing(parcels: Parcels) -> None:
     parcels.carry("postgres")
     topic = parcels.contract.topic(parcels.settings.topic_prefix)
-    state = topic_state(admin_client(parcels.settings.kafka_bootstrap), topic)
-    (some, *_), *_ = read(parcels.settings.kafka_bootstrap, topic, state.first, state.end)
+    state = topic_state(admin_client(parcels.settings), topic)
+    (some, *_), *_ = read(parcels.settings, topic, state.first, state.end)
     at = Position(topic, some.partition(), some.offset())
     forged = Forged(some.key(), envelope(parcels.contract, "c", parcel("other")), at)
     error = BadRecord(topic, at.partition, at.offset, "no", stage="postgres")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from compaction.reports_topic import topic_of
+from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state
 from olist.topics.reading import read
@@ -36,10 +37,10 @@ def test_under_hot_updates_every_compaction_commits_and_the_lake_equals_the_topi
     assert sum(report.commits for report in reports) >= RUNS
     assert sum(report.lost for report in reports) == 0
     assert "indexing" not in processes.said("sink"), "the sink followed the rewrites"
-    assert published(settings.kafka_bootstrap, topic_of(settings)) == len(reports)
+    assert published(settings, topic_of(settings)) == len(reports)
 
 
-def published(bootstrap: str, topic: str) -> int:
+def published(settings: Settings, topic: str) -> int:
     """Records on the reports' topic."""
-    state = topic_state(admin_client(bootstrap), topic)
-    return sum(map(len, read(bootstrap, topic, state.first, state.end)))
+    state = topic_state(admin_client(settings), topic)
+    return sum(map(len, read(settings, topic, state.first, state.end)))

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.tables import ORDER_ITEMS, ORDERS, Order, OrderItem
@@ -157,15 +158,15 @@ def states(settings: Settings) -> dict[str, tuple[int, int]]:
 
 
 def _records(settings: Settings, topic: str) -> Iterable[tuple[bytes, bytes | None]]:
-    state = topic_states(admin_client(settings.kafka_bootstrap), [topic])[topic]
-    for some in read(settings.kafka_bootstrap, topic, state.first, state.end):
+    state = topic_states(admin_client(settings), [topic])[topic]
+    for some in read(settings, topic, state.first, state.end):
         for record in some:
             yield record.key() or b"", record.value()
 
 
 def committed(settings: Settings, topic: str) -> dict[int, int]:
     """The group's offsets."""
-    reader = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": f"{settings.topic_prefix}.tally"})
+    reader = Consumer({**client_options(settings), "group.id": f"{settings.topic_prefix}.tally"})
     found = reader.committed([TopicPartition(topic, p) for p in range(settings.partitions)], timeout=30)
     reader.close()
     return {p.partition: max(0, p.offset) for p in found}
@@ -297,7 +298,7 @@ def test_too_many_undecodable_records_stop_the_worker(settings: Settings, app: P
     load.writer.to(topic, [(b'{"order_id":"x"}', b"{") for _ in range(20)])
     with FaustWorker(few, "tally", tmp_path, "a", app) as worker:
         assert "TooManyDeadLetters" in worker.wait_until_failed()
-        end = topic_states(admin_client(few.kafka_bootstrap), [topic])[topic].end
+        end = topic_states(admin_client(few), [topic])[topic].end
         assert any(committed(few, topic)[p] < end[p] for p in end)
 
 
@@ -320,7 +321,7 @@ def test_forwarded_records_are_deleted_once_they_are_taken(settings: Settings) -
     cut = f"{settings.topic_prefix}.tally.by-key"
     ensure_topic(settings, cut, BY_KEY_CONFIG, PARTITIONS)
     Writer(settings).to(cut, [(b"%d" % number, b"{}") for number in range(100)])
-    end = topic_states(admin_client(settings.kafka_bootstrap), [cut])[cut].end
-    purge(settings.kafka_bootstrap, cut, {0: end[0] - 1, 1: end[1]})
-    left = topic_states(admin_client(settings.kafka_bootstrap), [cut])
+    end = topic_states(admin_client(settings), [cut])[cut].end
+    purge(settings, cut, {0: end[0] - 1, 1: end[1]})
+    left = topic_states(admin_client(settings), [cut])
     assert left[cut].first == {0: end[0] - 1, 1: end[1], 2: 0}

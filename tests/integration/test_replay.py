@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from olist.changes import Position, codec
 from olist.errors import Stopped
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.source import Dataset, iter_rows, load
 from olist.stack.local import Stack
@@ -98,7 +99,7 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
 
 
 def stored_count(settings: Settings) -> int:
-    states = topic_states(admin_client(settings.kafka_bootstrap), topic_names(settings))
+    states = topic_states(admin_client(settings), topic_names(settings))
     return sum(end for state in states.values() for end in state.end.values())
 
 
@@ -108,11 +109,11 @@ def topic_names(settings: Settings) -> list[str]:
 
 def stored(settings: Settings) -> Topics:
     """Every record of every topic, by table and partition, in order of offset."""
-    states = topic_states(admin_client(settings.kafka_bootstrap), topic_names(settings))
+    states = topic_states(admin_client(settings), topic_names(settings))
     left = {(s.topic, p): end for s in states.values() for p, end in s.end.items() if end}
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.kafka_bootstrap,
+            **client_options(settings),
             "group.id": "reads-it-all",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
@@ -239,7 +240,7 @@ def test_another_data_set_is_refused_until_asked_to_start_anew(
 
 def foreign_record(settings: Settings) -> None:
     """What something else than a replay would leave on a topic."""
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap})
+    producer = Producer({**client_options(settings)})
     producer.produce(CUSTOMERS.topic(settings.topic_prefix), value=b"?", key=b"?", partition=0)
     assert producer.flush(DEADLINE_S) == 0
 
@@ -254,7 +255,7 @@ def test_a_topic_that_something_else_writes_to_is_refused(settings: Settings, da
 
 def test_a_second_writer_during_a_replay_is_found(settings: Settings, dataset: Dataset) -> None:
     plan = make_plan(dataset, settings, tuple(TABLES.values()), None)
-    run = Run(plan, Sender(settings.kafka_bootstrap, linger_ms=5), Pace(), Progress(plan.changes.height))
+    run = Run(plan, Sender(settings, linger_ms=5), Pace(), Progress(plan.changes.height))
     run.go()
     check_ends(settings, plan.ends_after(run.sent))
     foreign_record(settings)
@@ -273,7 +274,7 @@ def test_another_partition_count_is_refused(settings: Settings, data: Path) -> N
 def delivered_partitions(settings: Settings, topic: str, keys: list[str]) -> list[int | None]:
     """Where librdkafka itself puts keys."""
     landed: dict[object, int | None] = {}
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "partitioner": "murmur2_random"})
+    producer = Producer({**client_options(settings), "partitioner": "murmur2_random"})
     for key in keys:
         producer.produce(topic, key=key, on_delivery=lambda _e, m: landed.update({m.key(): m.partition()}))
     assert producer.flush(DEADLINE_S) == 0

@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # its stub does not export it
 
 from olist.errors import StackError
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.stack.ports import owner
@@ -56,15 +57,15 @@ def test_every_server_listens_on_loopback_only(own: Stack) -> None:
 
 
 def write_kafka(settings: Settings) -> None:
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    admin = AdminClient({**client_options(settings)})
     admin.create_topics([NewTopic("kept", 1)])["kept"].result(10)
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "acks": "all"})
+    producer = Producer({**client_options(settings), "acks": "all"})
     producer.produce("kept", b"value", b"key")
     assert producer.flush(10) == 0
 
 
 def read_kafka(settings: Settings) -> None:
-    config = {"bootstrap.servers": settings.kafka_bootstrap, "group.id": "t", "auto.offset.reset": "earliest"}
+    config = {**client_options(settings), "group.id": "t", "auto.offset.reset": "earliest"}
     consumer = Consumer(config)
     consumer.subscribe(["kept"])
     message = consumer.poll(30)

@@ -15,6 +15,7 @@ from olist import tables
 from olist.changes import codec
 from olist.contracts import Contract
 from olist.errors import BadInput, ServerTrouble
+from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.settings import settings as process_settings
 from olist.stack.local import Stack
@@ -149,7 +150,7 @@ def test_a_topic_that_ends_with_transaction_markers_is_read_to_its_end_without_w
     contract, writer = fresh(), Writer(shop)
     writer.create(contract, [parcel("first")])
     topic = contract.topic(shop.topic_prefix)
-    producer = Producer({"bootstrap.servers": shop.kafka_bootstrap, "transactional.id": f"tests-{uuid4()}"})
+    producer = Producer({**client_options(shop), "transactional.id": f"tests-{uuid4()}"})
     producer.init_transactions(30)
     for key, finish in ((b"aborted", producer.abort_transaction), (b"committed", producer.commit_transaction)):
         producer.begin_transaction()
@@ -157,8 +158,8 @@ def test_a_topic_that_ends_with_transaction_markers_is_read_to_its_end_without_w
             producer.produce(topic, key=key, value=None, partition=partition)
         producer.flush(30)
         finish(30)
-    state = topic_state(admin_client(shop.kafka_bootstrap), topic)
+    state = topic_state(admin_client(shop), topic)
     assert sum(state.end.values()) == 1 + 4 * shop.partitions  # two records and two markers a partition
-    found = [r for records in read(shop.kafka_bootstrap, topic, state.first, state.end) for r in records]
+    found = [r for records in read(shop, topic, state.first, state.end) for r in records]
     assert {record.key() for record in found} == {b"committed", codec(contract).encode_key(("first", 1))}
     assert len(found) == 1 + shop.partitions

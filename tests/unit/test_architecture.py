@@ -43,6 +43,12 @@ def strings(path: Path) -> Iterator[str]:
             yield node.value
 
 
+def keywords(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+
+
 def names_of_environment(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
@@ -91,3 +97,16 @@ def test_the_debezium_envelope_is_known_in_changes_alone(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=within)
 def test_no_file_nears_five_hundred_lines(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) < 400
+
+
+CLIENTS = {
+    "bootstrap.servers": "olist/kafka_client.py",
+    "properties.bootstrap.servers": "olist/kafka_client.py",
+    "bootstrap_servers": "stream_apps/faust/credentials.py",
+}
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "benchmarks").rglob("*.py"))], ids=within)
+def test_where_kafka_is_and_who_asks_is_said_in_one_file_for_each_library(path: Path) -> None:
+    named = {*strings(path), *keywords(path)}
+    assert not [name for name, home in CLIENTS.items() if name in named and within(path) != home], "use its options"

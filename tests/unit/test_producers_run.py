@@ -9,6 +9,7 @@ import pytest
 
 from olist.errors import ServerTrouble, Stopped
 from olist.positions import TopicState
+from olist.settings import Settings
 from olist.source import Dataset, load
 from olist.tables import TABLES
 from producers import sending
@@ -152,7 +153,7 @@ RECORD: Record = ("x.orders", b"{}", b"{}", 0)
 @pytest.fixture
 def sender(monkeypatch: pytest.MonkeyPatch) -> Sender:
     monkeypatch.setattr(sending, "Producer", FakeProducer)
-    return Sender("nowhere:1", linger_ms=5, clock=TickingClock())
+    return Sender(Settings(kafka="nowhere:1"), linger_ms=5, clock=TickingClock())
 
 
 def test_a_full_queue_waits_for_room_and_gives_up_in_the_end(sender: Sender) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from olist.errors import ServerTrouble
+from olist.kafka_client import as_properties, java_options, java_properties, java_providers, java_secrets, java_security
 from olist.settings import Settings
 from olist.stack.artefacts import Artefact, locked
 from olist.stack.install import disk_space
@@ -23,8 +24,7 @@ from olist.stack.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
 UNPACKED_BYTES = 30_000_000  # of the larger connector
 
 PROPERTIES = """\
-bootstrap.servers={bootstrap}
-group.id=olist-connect
+{kafka}group.id=olist-connect
 listeners=http://{host}:{port}
 rest.advertised.host.name={host}
 rest.advertised.port={port}
@@ -54,10 +54,7 @@ transaction.timeout.ms=10000
 session.timeout.ms=6000
 heartbeat.interval.ms=2000
 # A connector's configuration names its secrets; the worker alone reads them.
-config.providers=env
-config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider
-config.providers.env.param.allowlist.pattern={secrets}
-"""
+{providers}"""
 
 LOGGING = """\
 appender.stdout.type=Console
@@ -135,13 +132,14 @@ class Connect(Server):
     def prepare(self) -> None:
         """Write the configuration; the worker keeps its own state in Kafka."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        named = (SHOP_PASSWORD, MONGODB, *java_secrets(self.settings))
         text = PROPERTIES.format(
-            bootstrap=self.settings.kafka_bootstrap,
+            kafka=worker_clients(self.settings),
             host=HOST,
             port=self.settings.connect_port,
             replicas=1 if self.settings.kafka is None else -1,  # -1: as many as the brokers' default
             plugins=",".join(map(str, self.plugins)),
-            secrets=f"{SHOP_PASSWORD}|{MONGODB}",
+            providers=as_properties(java_providers(self.settings, named)),
         )
         (self.folder / "worker.properties").write_text(text, encoding="utf-8")
         (self.folder / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
@@ -150,7 +148,7 @@ class Connect(Server):
         """`ConnectDistributed worker.properties`, with the secrets in its environment."""
         heap = f"{self.settings.connect_heap_mb}m"
         logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
-        chosen = shlex.split(self.settings.java_options)
+        chosen = (*java_options(self.settings), *shlex.split(self.settings.java_options))
         argv = (java_program(self.settings), "-Xms128m", f"-Xmx{heap}", *OPTIONS, logging, *chosen)
         jars = [self.installer.path(artefact) for artefact in locked("connect")]
         env = {**ENVIRONMENT, "CLASSPATH": classpath(jars), **secrets(self.settings)}
@@ -169,9 +167,17 @@ class Connect(Server):
         return version
 
 
+def worker_clients(settings: Settings) -> str:
+    """The worker's own client of Kafka, then those of its connectors, which inherit nothing of it."""
+    found = java_properties(settings)
+    for kind in ("producer", "consumer", "admin"):
+        found |= {f"{kind}.{name}": value for name, value in java_security(settings).items()}
+    return as_properties(found)
+
+
 def secrets(settings: Settings) -> dict[str, str]:
     """What connectors' configurations name as ``${env:NAME}``. Without a password any text will do: it is not asked."""
     in_url = unquote(urlsplit(settings.shop_url).password or "")
     password = settings.shop_password.get_secret_value() if settings.shop_password else in_url
-    named = {SHOP_PASSWORD: password or "none"}
+    named = {SHOP_PASSWORD: password or "none", **java_secrets(settings)}
     return named | ({MONGODB: settings.mongodb.get_secret_value()} if settings.mongodb else {})

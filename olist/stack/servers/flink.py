@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import requests
 
 from olist.errors import ServerTrouble
+from olist.kafka_client import FLINK_SHADED, java_options, java_secrets
 from olist.settings import Settings
 from olist.stack.artefacts import locked
 from olist.stack.flink_config import (
@@ -136,10 +137,12 @@ class FlinkProcess(Server):
             f"-Djava.io.tmpdir={self.folders.scratch}",
             f"-Dlog4j2.configurationFile={self.own / 'log4j2.properties'}",
             f"-Dlog.file={log}",  # shown on the web page
+            *java_options(self.settings, shaded=FLINK_SHADED),
             *shlex.split(self.settings.java_options),
         )
         env = {
             **ENVIRONMENT,
+            **java_secrets(self.settings),
             "CLASSPATH": classpath(jars),
             "FLINK_HOME": str(environment.package),
             "FLINK_CONF_DIR": str(self.own),

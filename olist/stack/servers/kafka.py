@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from olist.errors import ServerTrouble, StackError
+from olist.kafka_client import client_options
 from olist.stack.artefacts import locked
 from olist.stack.java import classpath, java_program
 from olist.stack.resolve import KAFKA
@@ -138,7 +139,7 @@ class Kafka(Server):
         """Ask for the cluster's metadata."""
         if not self.external:
             knock(self.name, self.settings.kafka_port)
-        client = AdminClient({"bootstrap.servers": self.endpoint, "socket.timeout.ms": 3000, "log_level": 0})
+        client = AdminClient({**client_options(self.settings), "socket.timeout.ms": 3000, "log_level": 0})
         try:
             metadata = client.list_topics(timeout=3)
         except KafkaException as error:
