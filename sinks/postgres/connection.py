@@ -1,4 +1,9 @@
-"""Connections to the warehouse, and PostgreSQL's errors in our words."""
+"""Connections to the warehouse, and PostgreSQL's errors in our words.
+
+No setting of a role or a database changes what is read or written here: every transaction begins with the values of
+`SETTINGS`, by ``SET LOCAL``. Nothing is set for a session, and no statement is prepared in one, so a pooler that hands
+out its server's connections transaction by transaction (PgBouncer) may stand between.
+"""
 
 from __future__ import annotations
 
@@ -10,39 +15,75 @@ import psycopg
 from psycopg import errors
 
 from olist.errors import ServerTrouble, Stopped
+from olist.postgres_errors import passes
 from olist.postgres_url import place
 
 SERVER = "postgres"
 
-# Sessions that wait for a lock give up and are retried; one that went silent is ended, so that no lock stays for ever.
-OPTIONS = "-c lock_timeout=15s -c idle_in_transaction_session_timeout=600s -c timezone=UTC -c client_encoding=UTF8"
+SETTINGS = {
+    # A session that waits for a lock gives up and is retried; one that went silent is ended, so that no lock stays.
+    "lock_timeout": "15s",
+    "idle_in_transaction_session_timeout": "600s",
+    "statement_timeout": "0",  # a large batch takes its time
+    # How values are written and read as text.
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "row_security": "off",  # rows that a policy would hide from us are an error instead
+    "client_min_messages": "warning",
+}
+SINCE_17 = {"transaction_timeout": "0"}
 
 COPY_COLUMN = re.compile(r"COPY \w+, line \d+, column (\w+):")
-
-# Answers about the server's state rather than about what it was asked; psycopg counts them among its InternalErrors.
-BUSY = (errors.IdleInTransactionSessionTimeout, errors.ReadOnlySqlTransaction)
 
 
 def connect(url: str) -> psycopg.Connection:
     """A connection that leaves BEGIN and COMMIT to its user, and notices a server that vanished within a minute.
 
     Raises:
-        ServerTrouble: the server does not take connections.
+        ServerTrouble: the server does not take connections now.
+        Stopped: it refuses this one: role, password, database.
         BadInput: the setting is no URL.
     """
     place(url, "OLIST_POSTGRES")
     with translated():
-        return psycopg.connect(
+        connection = psycopg.connect(
             url,
             autocommit=True,
             connect_timeout=10,
-            options=OPTIONS,
+            client_encoding="UTF8",
             keepalives_idle=15,
             keepalives_interval=5,
             keepalives_count=4,
             tcp_user_timeout=60_000,
             application_name="olist sink",
+            prepare_threshold=None,
         )
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    connection.read_only = False
+    return connection
+
+
+def local_settings(connection: psycopg.Connection) -> bytes:
+    """The statements that every transaction begins with."""
+    since = SINCE_17 if connection.info.server_version >= 170_000 else {}
+    return "".join(f"SET LOCAL {name} = '{value}';" for name, value in (SETTINGS | since).items()).encode()
+
+
+@contextmanager
+def transaction(connection: psycopg.Connection, *, force_rollback: bool = False) -> Iterator[None]:
+    """A transaction with our settings; errors in our words.
+
+    Raises:
+        ServerTrouble, Stopped: as `translated`.
+    """
+    with translated(), connection.transaction(force_rollback=force_rollback):
+        connection.execute(local_settings(connection))
+        yield
 
 
 @contextmanager
@@ -51,13 +92,14 @@ def translated() -> Iterator[None]:
 
     Raises:
         ServerTrouble: the server is away, busy, out of room, or chose this transaction to end a deadlock.
-        Stopped: it understood and refused: a missing privilege, a constraint that somebody added, a view in the way.
+        Stopped: it understood and refused: a role that is not there, a missing privilege, a constraint that somebody
+            added, a view in the way.
     """
     try:
         yield
-    except (psycopg.OperationalError, psycopg.InterfaceError, *BUSY) as error:
-        raise ServerTrouble(SERVER, reason(error), hint="`olist status`") from error
     except psycopg.Error as error:
+        if passes(error):
+            raise ServerTrouble(SERVER, reason(error), hint="`olist status`") from error
         raise Stopped(f"{SERVER}: {reason(error)}", hint=_hint(error)) from error
 
 

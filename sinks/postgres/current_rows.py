@@ -16,7 +16,7 @@ from olist.settings import Settings
 from sinks.check.held import Held, names
 from sinks.check.typed import typed
 from sinks.postgres import positions as stored
-from sinks.postgres.connection import connect, translated
+from sinks.postgres.connection import connect, transaction
 from sinks.postgres.ddl import SCHEMA, listed, table_name
 
 COLUMNS = b"SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
@@ -32,10 +32,10 @@ def read(contract: Contract, settings: Settings) -> Held | None:
         ServerTrouble: the server does not answer.
         Stopped: a value that is none of the contract's type.
     """
-    with connect(settings.postgres_url) as connection, translated():
+    with connect(settings.postgres_url) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        with connection.transaction():
+        with transaction(connection):
             there = {name for (name,) in connection.execute(COLUMNS, (SCHEMA, contract.table))}
             if not there:
                 return None
@@ -53,7 +53,7 @@ def positions(contract: Contract, settings: Settings) -> Positions | None:
     Raises:
         ServerTrouble: the server does not answer.
     """
-    with connect(settings.postgres_url) as connection, translated():
+    with connect(settings.postgres_url) as connection, transaction(connection):
         return _positions(connection, contract)
 
 

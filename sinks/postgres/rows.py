@@ -6,7 +6,12 @@ tells them apart; line breaks, quotes and commas stand in quotes; decimals and m
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import polars as pl
+import psycopg
+from numpy.typing import NDArray
 
 from olist.batches import OP
 from olist.contracts import Column, Contract, ListOf, Text
@@ -14,6 +19,9 @@ from sinks.base import Refusal
 from sinks.json_values import json_text
 from sinks.postgres.ddl import column_names
 from sinks.postgres.statements import DELETED
+
+LINE = re.compile(r"COPY \w+, line (\d+)")
+QUOTE, NEWLINE = b'"\n'
 
 # A btree entry holds 2,704 bytes (a third of a page); this leaves room for the other key columns' headers.
 MOST_KEY_BYTES = 2600
@@ -54,3 +62,36 @@ def csv(contract: Contract, frame: pl.DataFrame) -> bytes:
     deleted = (pl.col(OP) == "d").alias(DELETED)
     lists = [json_text(column) for column in contract.columns if isinstance(column.type, ListOf)]
     return frame.with_columns(lists).select(*column_names(contract), deleted).write_csv(include_header=False).encode()
+
+
+class CsvRows:
+    """CSV that can be cut between any two of its rows."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._cuts: NDArray[np.int64] | None = None  # where rows begin, and the end; worked out when one is refused
+
+    def between(self, first: int, end: int) -> bytes:
+        """Some rows."""
+        if first == 0 and self._cuts is None:
+            return self._text
+        cuts = self._found_cuts()
+        return self._text[cuts[first] : cuts[end]]
+
+    def row_of(self, error: psycopg.Error, first: int, end: int) -> int:
+        """The row that the server names when it refuses some, by its line in them; the middle one if it names none."""
+        cuts, named = self._found_cuts(), LINE.match(error.diag.context or "")
+        if named is None:
+            return (first + end) // 2
+        inside = np.frombuffer(self._text[cuts[first] : cuts[end]], np.uint8)
+        breaks = np.flatnonzero(inside == NEWLINE) + cuts[first]
+        line_ends_at = breaks[min(int(named[1]), len(breaks)) - 1]
+        return int(np.clip(np.searchsorted(cuts, line_ends_at, side="right") - 1, first, end - 1))
+
+    def _found_cuts(self) -> NDArray[np.int64]:
+        """A row ends with a line break outside quotes; a quote inside them is doubled."""
+        if self._cuts is None:
+            text = np.frombuffer(self._text, np.uint8)
+            outside = np.cumsum(text == QUOTE) % 2 == 0
+            self._cuts = np.concatenate(([0], np.flatnonzero((text == NEWLINE) & outside) + 1))
+        return self._cuts

@@ -4,41 +4,49 @@
 sees; it locks nothing that others use. `commit` then, in this order:
 
 1. locks the position rows of the batch's partitions and compares them with those this process started from (`Fenced`);
-2. upserts the rows, unless the row there carries an equal or higher offset;
-3. removes the rows whose last change is a delete (they are gone, not marked);
-4. moves the positions to the next offset to read, one more than the last applied;
-5. COMMITs.
+2. looks up the positions' witnesses, so that rows which somebody emptied or restored are noticed (`TargetRewound`);
+3. upserts the rows, unless the row there carries an equal or higher offset;
+4. removes the rows whose last change is a delete (they are gone, not marked);
+5. moves the positions to the next offset to read, one more than the last applied, and leaves them new witnesses;
+6. COMMITs.
 
 Positions are locked before rows, so a zombie and its successor queue up at 1 and never deadlock over rows. When the
-connection is lost during 5 nobody knows whether it happened: `ServerTrouble` says so, and `open` reads what is true.
+connection is lost during 6 nobody knows whether it happened: `ServerTrouble` says so, and `open` reads what is true.
+
+Positions whose witnesses are gone are forgotten when the table is empty: reading the topic again is all that it needs.
+With other rows in it `open` refuses: reading again would not remove those that were deleted since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 
 import polars as pl
 import psycopg
+import structlog
+from psycopg import errors
 from psycopg.pq import TransactionStatus
 
-from olist.batches import OP, Batch
+from olist.batches import Batch
 from olist.contracts import Contract, Evolution, evolve
-from olist.errors import ServerTrouble
+from olist.errors import PositionRefused, ServerTrouble, TargetRewound
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.base import Refusal, SinkTable
+from sinks.latest_taken import ROW, send_latest, taken
 from sinks.postgres import positions
 from sinks.postgres.columns import live_columns
-from sinks.postgres.connection import SERVER, reason, translated
-from sinks.postgres.connection import connect as connected
+from sinks.postgres.connection import SERVER, local_settings, reason, transaction, translated
 from sinks.postgres.ddl import alter_table, comments, create_table, table_name
 from sinks.postgres.mart_views import set_aside, take_down, views_over
-from sinks.postgres.rows import csv, refused_rows
+from sinks.postgres.pool import pool_of
+from sinks.postgres.rows import CsvRows, csv, refused_rows
 from sinks.postgres.schema_lock import ALONE
-from sinks.postgres.statements import LIMIT_IDLE, Statements
+from sinks.postgres.statements import BEGIN, LIMIT_IDLE, Statements
+from sinks.postgres.witnesses import Witnesses, described
 
-ROW = "_row"
+log = structlog.get_logger()
 
 
 def connect(contract: Contract, settings: Settings) -> PostgresTable:
@@ -53,20 +61,26 @@ class PostgresTable(SinkTable):
 
     def __init__(self, contract: Contract, url: str) -> None:
         super().__init__(contract)
-        self._url = url
+        self._pool = pool_of(url)
         self._statements = Statements(contract)
-        self._connection: psycopg.Connection | None = None
-        self._staged_ops: frozenset[str] = frozenset()
+        self._witnesses = Witnesses(contract)
+        self._connection: psycopg.Connection | None = None  # from `stage` to `commit`
+        self._staged: pl.DataFrame | None = None
+
+    @property
+    def where(self) -> str:
+        """The table in messages."""
+        return f"{SERVER} {table_name(self.contract)}"
 
     def open(self) -> Positions | None:
-        """Connect anew, create or evolve the table, and read its positions."""
-        self.close()
-        self._connection = connection = connected(self._url)
-        with translated(), connection.transaction():
+        """Create or evolve the table, and read its positions: those that its rows bear out."""
+        self._give_back()
+        self._pool.join(self)
+        with self._lent() as connection, transaction(connection):
             connection.execute(ALONE)
             positions.create_table(connection)
             self._create_or_evolve(connection)
-            connection.execute(self._statements.create_stage)
+            self._judge_positions(connection)
             return positions.read(connection, self.contract.table)
 
     def _create_or_evolve(self, connection: psycopg.Connection) -> None:
@@ -88,6 +102,29 @@ class PostgresTable(SinkTable):
         if statements := comments(self.contract):
             connection.execute(statements.encode())
 
+    def _judge_positions(self, connection: psycopg.Connection) -> None:
+        """Forget positions whose rows are gone.
+
+        Raises:
+            PositionRefused: other rows are there than the positions speak of.
+        """
+        table = self.contract.table
+        adopted = self._witnesses.adopt(connection, table)
+        broken = self._witnesses.broken(connection, table)
+        if not (broken or adopted):
+            return
+        empty = self._witnesses.is_empty(connection)
+        if empty:
+            log.warning("reading again", table=self.where, reason="it is empty, its positions are not at the beginning")
+            connection.execute(positions.FORGET, (table,))
+        elif broken:
+            raise PositionRefused(
+                f"{self.where}: its rows are not those that its positions speak of: {described(broken)}; somebody "
+                "restored or changed it, or emptied it and filled it anew",
+                hint=f"`olist sink rebuild postgres --tables {table}` empties it and reads the topic from its "
+                "beginning; or restore warehouse.sink_positions from the same dump as the table",
+            )
+
     def own(self, partitions: frozenset[int]) -> None:
         """Nothing to load: the server finds the rows."""
 
@@ -96,74 +133,109 @@ class PostgresTable(SinkTable):
 
         A refused change does not hide the one before it of the same key: that one is staged instead.
         """
-        with translated():
-            refused = {refusal.row: refusal for refusal in refused_rows(self.contract, batch.frame)}
-            while culprits := self._stage(batch, refused):
-                refused |= {culprit.row: culprit for culprit in culprits}
+        with self._given_back_on_error(), translated():
+            connection = self._begin()
+            changes = batch.frame.with_row_index(ROW)
+            refused = send_latest(
+                changes,
+                self.contract.key,
+                refused_rows(self.contract, batch.frame),
+                send=lambda rows: self._copy(connection, rows),
+                probe=lambda rows: self._probe(connection, rows),
+            )
+            self._staged = taken(changes, self.contract.key, refused)
         return [refused[row] for row in sorted(refused)]
 
-    def _stage(self, batch: Batch, refused: dict[int, Refusal]) -> list[Refusal]:
-        connection = self._begin()
-        rows = batch.frame.with_row_index(ROW)
-        if refused:
-            rows = rows.filter(~pl.col(ROW).is_in(list(refused)))
-        rows = rows.unique(subset=self.contract.key, keep="last", maintain_order=True)
-        self._staged_ops = frozenset(rows[OP].unique())
-        return self._copy(connection, rows) if rows.height else []
+    def _probe(self, connection: psycopg.Connection, rows: pl.DataFrame) -> list[Refusal]:
+        """What the server refuses of the rows; they are not staged."""
+        with connection.transaction(force_rollback=True):
+            return self._copy(connection, rows)
 
     def _copy(self, connection: psycopg.Connection, rows: pl.DataFrame) -> list[Refusal]:
-        """COPY the rows; where the server refuses, halve until the culprits stand alone."""
+        """COPY the rows. Where the server refuses one, it is tried alone, and what follows it in halves."""
+        lines, refused, ranges = CsvRows(csv(self.contract, rows)), [], [(0, rows.height)]
+        while ranges:
+            first, end = ranges.pop()
+            error = self._copied(connection, lines.between(first, end)) if first < end else None
+            if error is None:
+                continue
+            if end - first == 1:
+                refused.append(Refusal(int(rows[ROW][first]), reason(error)))
+                continue
+            at = lines.row_of(error, first, end)
+            middle = (at + 1 + end) // 2
+            ranges += [(first, at), (at, at + 1), (at + 1, middle), (middle, end)]
+        return refused
+
+    def _copied(self, connection: psycopg.Connection, text: bytes) -> psycopg.DataError | None:
         try:
             with connection.transaction(), connection.cursor() as cursor, cursor.copy(self._statements.copy) as copy:
-                copy.write(csv(self.contract, rows))
+                copy.write(text)
         except psycopg.DataError as error:
-            if rows.height == 1:
-                return [Refusal(int(rows[ROW][0]), reason(error))]
-            middle = rows.height // 2
-            return self._copy(connection, rows[:middle]) + self._copy(connection, rows[middle:])
-        return []
+            return error
+        return None
 
     def commit(self, batch: Batch, held: Positions) -> Positions:
         """The numbered steps of the module."""
         moved = held.advanced(batch.next)
-        connection = self._opened()
         try:
-            with translated():
-                self._resume(connection, batch)
+            with translated(), self._rewound_where_dropped():
+                connection = self._resumed(batch)
                 connection.execute(LIMIT_IDLE)
                 positions.lock(connection, self.contract.table, sorted(batch.next), held)
-                self._apply(connection)
-                positions.move(connection, self.contract.table, batch.next)
+                self._expect_witnesses(connection)
+                self._apply(connection, batch.next)
                 connection.execute(b"COMMIT")
         finally:
-            self._abandon()
+            self._give_back()
         return moved
 
-    def _resume(self, connection: psycopg.Connection, batch: Batch) -> None:
+    @contextmanager
+    def _rewound_where_dropped(self) -> Iterator[None]:
+        try:
+            yield
+        except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
+            raise TargetRewound(f"{self.where}: dropped since this process opened it: {reason(error)}") from error
+
+    def _expect_witnesses(self, connection: psycopg.Connection) -> None:
+        if broken := self._witnesses.broken(connection, self.contract.table):
+            raise TargetRewound(
+                f"{self.where}: {described(broken)}; somebody emptied, restored or changed the table since this "
+                "process wrote it; nothing was written"
+            )
+
+    def _resumed(self, batch: Batch) -> psycopg.Connection:
         """Go on in the transaction that `stage` began; a batch without rows may do without one."""
-        if connection.info.transaction_status == TransactionStatus.INTRANS:
-            return
+        connection = self._connection
+        if connection is not None and connection.info.transaction_status == TransactionStatus.INTRANS:
+            return connection
         if batch.frame.height:
             raise ServerTrouble(SERVER, "the staged batch is gone with its transaction")
-        self._staged_ops = frozenset()
-        self._begin()
+        return self._begin()
 
-    def _apply(self, connection: psycopg.Connection) -> None:
-        if self._staged_ops - {"d"}:
+    def _apply(self, connection: psycopg.Connection, to: dict[int, int]) -> None:
+        """Bring the staged rows into the table, and move the positions with witnesses of them."""
+        witnesses: dict[int, dict[str, str]] = {}
+        if self._staged is not None and self._staged.height:
+            witnesses = self._witnesses.last_changes(self._staged)
+        kinds = {kind for found in witnesses.values() for kind in found}
+        if "present" in kinds:
             connection.execute(self._statements.upsert)
-        if "d" in self._staged_ops:
+        if "absent" in kinds:
             connection.execute(self._statements.delete)
+        positions.move(connection, self.contract.table, to, witnesses)
+        if deleted := [partition for partition, found in witnesses.items() if "present" not in found]:
+            self._witnesses.forget_deleted(connection, self.contract.table, deleted)
 
     def drops_with_it(self) -> Sequence[str]:
         """The marts' views that read the table."""
-        with connected(self._url) as connection, translated():
+        with self._lent() as connection, transaction(connection):
             return [view.name for view in views_over(connection, [table_name(self.contract)])]
 
     def drop(self) -> None:
         """Drop the table with the marts' views that read it, and forget its positions, in one transaction."""
-        self.close()
-        self._connection = connection = connected(self._url)
-        with translated(), connection.transaction():
+        self._give_back()
+        with self._lent() as connection, transaction(connection):
             connection.execute(ALONE)
             positions.create_table(connection)
             take_down(connection, views_over(connection, [table_name(self.contract)]))
@@ -171,26 +243,39 @@ class PostgresTable(SinkTable):
             connection.execute(positions.FORGET, (self.contract.table,))
 
     def close(self) -> None:
-        """Close the connection; what was staged goes with it."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
+        """Let go of connections; what was staged goes with its transaction."""
+        self._give_back()
+        self._pool.leave(self)
 
-    def _opened(self) -> psycopg.Connection:
-        if self._connection is None or self._connection.closed:
-            raise ServerTrouble(SERVER, "the connection is closed")
-        return self._connection
+    @contextmanager
+    def _lent(self) -> Iterator[psycopg.Connection]:
+        connection = self._pool.take()
+        try:
+            yield connection
+        finally:
+            self._pool.give_back(connection)
+
+    @contextmanager
+    def _given_back_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._give_back()
+            raise
 
     def _begin(self) -> psycopg.Connection:
-        """A new transaction; what was staged before is gone."""
-        connection = self._opened()
-        self._abandon()
-        connection.execute(b"BEGIN ISOLATION LEVEL READ COMMITTED")
+        """A new transaction with an empty table to stage in; what was staged before is gone."""
+        self._give_back()
+        self._connection = connection = self._pool.take()
+        connection.execute(BEGIN + local_settings(connection) + self._statements.create_stage)
         return connection
 
-    def _abandon(self) -> None:
+    def _give_back(self) -> None:
         """End a transaction that did not commit. The connection may be broken, and then the server ends it."""
-        connection = self._connection
-        if connection is not None and connection.info.transaction_status != TransactionStatus.IDLE:
+        connection, self._connection, self._staged = self._connection, None, None
+        if connection is None:
+            return
+        if connection.info.transaction_status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN):
             with suppress(psycopg.Error):
                 connection.execute(b"ROLLBACK")
+        self._pool.give_back(connection)

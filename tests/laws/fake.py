@@ -9,7 +9,7 @@ from typing import Any
 
 from olist.batches import OFFSET, OP, Batch
 from olist.contracts import Column, Contract, ListOf, Type, evolve
-from olist.errors import ContractRefused, Fenced, ServerTrouble
+from olist.errors import ContractRefused, Fenced, ServerTrouble, TargetRewound
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.base import Refusal, SinkTable
@@ -73,7 +73,9 @@ class MemoryTable(SinkTable):
             return self._commit(TABLES.get(self.contract.table), batch, held)
 
     def _commit(self, stored: Stored | None, batch: Batch, held: Positions) -> Positions:
-        if stored is None or self._staged is None:
+        if stored is None:
+            raise TargetRewound(f"memory {self.contract.table}: removed since this process opened it")
+        if self._staged is None:
             raise ServerTrouble(self.name, "nothing is staged")
         self._compare(stored.positions or _none(held), held, batch)
         for row in self._staged:

@@ -12,32 +12,42 @@ from olist.positions import Positions
 from olist.settings import Settings
 from sinks.base import Refusal, SinkTable
 from sinks.targets import factory
-from tests.laws import fake, readers
+from tests.laws import fake, readers, removals
 from tests.laws.parcels import PARTITIONS, TOPIC_ID, Taken, topic_of
 
 Reader = Callable[[Contract, Settings], readers.Rows]
+Removal = Callable[[Contract, Settings], None]
 
 
 @dataclass(frozen=True)
 class Target:
     """A target, and what the laws must know of it.
 
+    `remove` takes the table away behind the sink's back, as a person would, and leaves whatever else there is of it.
     `poison` are columns of a parcel that this target refuses, where it refuses anything. `server` is the process whose
     death it must survive. A target that is not `transactional` may show staged rows before they count.
     """
 
     name: str
     rows: Reader
+    remove: Removal
     poison: Mapping[str, Any] | None = None
     server: str | None = None
     transactional: bool = True
 
 
 TARGETS: tuple[Target, ...] = (
-    Target("memory", readers.memory, poison={"label": fake.REFUSED}),
-    Target("postgres", readers.postgres, poison={"label": "nul \0 inside"}, server="postgres"),
-    Target("opensearch", readers.opensearch, poison={"latitude": 90.5}, server="opensearch", transactional=False),
-    Target("iceberg", readers.iceberg, server="s3"),
+    Target("memory", readers.memory, removals.memory, poison={"label": fake.REFUSED}),
+    Target("postgres", readers.postgres, removals.postgres, poison={"label": "nul \0 inside"}, server="postgres"),
+    Target(
+        "opensearch",
+        readers.opensearch,
+        removals.opensearch,
+        poison={"latitude": 90.5},
+        server="opensearch",
+        transactional=False,
+    ),
+    Target("iceberg", readers.iceberg, removals.iceberg, server="s3"),
 )
 
 
@@ -60,6 +70,10 @@ class Bench:
         table.open()
         table.own(partitions)
         return table
+
+    def remove(self, contract: Contract) -> None:
+        """Take the table away behind the sink's back."""
+        self.target.remove(contract, self.settings)
 
     def rows(self, contract: Contract) -> dict[tuple[Any, ...], dict[str, Any]]:
         """What the target holds, by key. A key that is there twice fails."""

@@ -8,7 +8,7 @@ from typing import Literal
 import psycopg
 
 from olist.settings import Settings
-from sinks.postgres.connection import connect, translated
+from sinks.postgres.connection import connect, transaction
 from sinks.postgres.mart_views import SCHEMA, StoredView, all_views, put_back, take_down, views_over
 from sinks.postgres.marts.catalogue import mart_views
 from sinks.postgres.marts.plan import Planned, plan
@@ -27,7 +27,7 @@ def planned(settings: Settings) -> list[Planned]:
         ServerTrouble: the server does not answer.
         Stopped: it refuses a view, with its reason.
     """
-    with connect(settings.postgres_url) as connection, translated(), connection.transaction(force_rollback=True):
+    with connect(settings.postgres_url) as connection, transaction(connection, force_rollback=True):
         connection.execute(ALONE)
         return plan(connection)
 
@@ -42,7 +42,7 @@ def apply(settings: Settings) -> list[Planned]:
         ServerTrouble: the server does not answer, or somebody reads a view for so long that it cannot be replaced.
         Stopped: it refuses, with its reason: a privilege, or a view of another schema that reads one of these.
     """
-    with connect(settings.postgres_url) as connection, translated(), connection.transaction():
+    with connect(settings.postgres_url) as connection, transaction(connection):
         connection.execute(ALONE)
         # Looked for first: IF NOT EXISTS asks for the privilege to create even when there is nothing to create.
         if connection.execute(THERE, (SCHEMA,)).fetchone() != (True,):
@@ -59,7 +59,7 @@ def drop(settings: Settings, *, dry_run: bool) -> list[str]:
         ServerTrouble: the server does not answer.
         Stopped: another view reads one of them; nothing was removed.
     """
-    with connect(settings.postgres_url) as connection, translated(), connection.transaction():
+    with connect(settings.postgres_url) as connection, transaction(connection):
         connection.execute(ALONE)
         ours = {view.qualified for view in mart_views().values()}
         views = [view for view in all_views(connection) if view.name in ours]

@@ -1,0 +1,47 @@
+"""What PostgreSQL answers: trouble that passes, or a refusal that no waiting mends.
+
+An error of a running session carries its SQLSTATE. One of connecting does not (libpq keeps only the words), so there
+the server's English words are looked at; a server that speaks another language is waited for.
+"""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import errors
+
+# Answers about the server's state rather than about what it was asked; psycopg counts them among its InternalErrors.
+BUSY = (errors.IdleInTransactionSessionTimeout, errors.ReadOnlySqlTransaction)
+
+# What a server says at the door and will say again. That it starts, stops, recovers or is full passes.
+REFUSALS = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "pg_hba.conf rejects connection",
+    "permission denied for database",
+    "is not permitted to log in",
+    "is not currently accepting connections",
+    "unsupported startup parameter",
+    "unrecognized configuration parameter",
+    "no such user",
+    "no such database",
+    "server does not support SSL",
+    "certificate verify failed",
+    "invalid connection option",
+)
+
+
+def passes(error: psycopg.Error) -> bool:
+    """Whether the same request may succeed later: the server is away, starting, busy, full, or ended a deadlock."""
+    if isinstance(error, errors.InvalidAuthorizationSpecification | errors.InvalidCatalogName):
+        return False
+    if error.sqlstate is None and _refused_at_the_door(str(error)):
+        return False
+    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, *BUSY))
+
+
+def _refused_at_the_door(words: str) -> bool:
+    missing = ('role "', 'database "', 'user "')
+    return any(refusal in words for refusal in REFUSALS) or (
+        "does not exist" in words and any(kind in words for kind in missing)
+    )
