@@ -8,8 +8,9 @@ its own environment: its properties only name them, so no file, plan, log or RES
 from __future__ import annotations
 
 import re
+import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException
@@ -40,8 +41,12 @@ LOGIN_MODULES = {
     "OAUTHBEARER": f"{SECURITY}.oauthbearer.OAuthBearerLoginModule",
 }
 
-# A token endpoint that refused the client, in librdkafka's words; one that did not answer is asked again.
-TOKEN_REFUSED = re.compile(r"\(?\b40[013]\b")
+TOKEN = "Failed to acquire SASL OAUTHBEARER token"
+AWAY = re.compile("connect|resolve|time", re.IGNORECASE)
+"""A token endpoint that did not answer, in librdkafka's words, not one that refused."""
+NO_CERTIFICATE = re.compile("alert .*certificate")
+"""A broker that wants another certificate of its client, or one at all."""
+NOT_TLS = "PLAINTEXT broker listener"
 
 
 def is_secured(settings: Settings) -> bool:
@@ -57,6 +62,7 @@ def check_settings(settings: Settings) -> None:
     """
     protocol = settings.kafka_security_protocol
     if not is_secured(settings):
+        _refuse_unused(settings)
         return
     if settings.kafka is None:
         raise BadInput(
@@ -72,6 +78,16 @@ def check_settings(settings: Settings) -> None:
             "one of OLIST_KAFKA_SSL_CERTIFICATE and OLIST_KAFKA_SSL_KEY is missing", hint="set both or neither"
         )
     _check_files(settings)
+
+
+def _refuse_unused(settings: Settings) -> None:
+    """Settings that have no effect may be somebody's belief that a connection is encrypted."""
+    names = ("kafka_sasl_mechanism", "kafka_ssl_ca", "kafka_ssl_certificate")
+    if unused := [f"OLIST_{name.upper()}" for name in names if getattr(settings, name) is not None]:
+        raise BadInput(
+            f"{', '.join(unused)}: not used, for OLIST_KAFKA_SECURITY_PROTOCOL is PLAINTEXT",
+            hint="OLIST_KAFKA_SECURITY_PROTOCOL=SASL_SSL, or SSL",
+        )
 
 
 def _needed_by_protocol(protocol: str) -> tuple[str, ...]:
@@ -95,6 +111,29 @@ def _check_files(settings: Settings) -> None:
         path = getattr(settings, name)
         if path is not None and not path.is_file():
             raise BadInput(f"OLIST_{name.upper()}={path}: there is no such file", hint="a PEM file is wanted")
+    load_files(settings, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
+def load_files(settings: Settings, context: ssl.SSLContext) -> None:
+    """Have a context trust the brokers' authorities, and show the client's certificate.
+
+    Raises:
+        BadInput: a file is no PEM, the key is not the certificate's, or its password is wrong.
+    """
+    if settings.kafka_ssl_ca is not None:
+        try:
+            context.load_verify_locations(settings.kafka_ssl_ca)
+        except ssl.SSLError as error:
+            raise BadInput(f"OLIST_KAFKA_SSL_CA={settings.kafka_ssl_ca}: {error.reason or error}") from error
+    certificate, key = settings.kafka_ssl_certificate, settings.kafka_ssl_key
+    if certificate is not None:
+        # An empty password instead of none: OpenSSL would ask the terminal for it.
+        password = _secret(settings.kafka_ssl_key_password) or ""
+        try:
+            context.load_cert_chain(certificate, key, password)
+        except ssl.SSLError as error:
+            named = "OLIST_KAFKA_SSL_CERTIFICATE, OLIST_KAFKA_SSL_KEY and OLIST_KAFKA_SSL_KEY_PASSWORD"
+            raise BadInput(f"{certificate} with {key}: {error.reason or error}", hint=f"look at {named}") from error
 
 
 def client_options(settings: Settings) -> dict[str, str]:
@@ -251,46 +290,55 @@ def _secret(value: SecretStr | None) -> str | None:
     return None if value is None else value.get_secret_value()
 
 
-class Refusals:
-    """What librdkafka reports of a connection that will never come about, whoever waits for it."""
+class Admin(AdminClient):
+    """An admin client that says why it gets no answer. `said` is the newest thing that librdkafka said about it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, options: Mapping[str, str | int]) -> None:
+        self.said = ""
         self._settings = settings
-        self._found: BadInput | None = None
+        self._refusal: BadInput | None = None
+        super().__init__({**client_options(settings), **options}, error_cb=self._heard)
 
-    def heard(self, error: KafkaError) -> None:
-        """Take an error: librdkafka's ``error_cb``."""
-        if self._found is None:
-            self._found = refusal(self._settings, error)
-
-    def wait(self, admin: AdminClient) -> None:
-        """Return at the first answer, or when there was neither that nor a refusal: then others say what is wrong.
+    def wait(self) -> None:
+        """Return at the first answer, or when there was neither that nor a refusal: whoever asks next is told so.
 
         Raises:
-            BadInput: Kafka refused us or we refused Kafka, naming the settings.
+            BadInput: Kafka refuses us or we refuse Kafka, naming the settings.
         """
         deadline = time.monotonic() + ANSWER_WITHIN_S
         while time.monotonic() < deadline:
             try:
-                admin.list_topics(timeout=LOOK_EVERY_S)
+                self.list_topics(timeout=LOOK_EVERY_S)
             except KafkaException:
-                admin.poll(0)  # hears what went wrong
+                self.poll(0)  # hears what went wrong
             else:
                 return
-            if self._found is not None:
-                raise self._found
+            if self._refusal is not None:
+                raise self._refusal
+        if NOT_TLS in self.said:
+            raise _refused(self._settings, self.said, "kafka_security_protocol")
+
+    def _heard(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self.said = error.str()
+        self._refusal = self._refusal or refusal(self._settings, error)
 
 
 def refusal(settings: Settings, error: KafkaError) -> BadInput | None:
     """What the user can mend about an error of a connection; None for what passes."""
-    said, where = error.str(), settings.kafka_bootstrap
+    said = error.str()
+    if error.code() == KafkaError._AUTHENTICATION and said.startswith(TOKEN):
+        named = ("kafka_oauth_token_url", "kafka_oauth_client_id", "kafka_oauth_client_secret", "kafka_oauth_scope")
+        return None if AWAY.search(said.removeprefix(TOKEN)) else _refused(settings, said, *named)
     if error.code() == KafkaError._AUTHENTICATION:
-        if settings.kafka_sasl_mechanism != "OAUTHBEARER":
-            named = "OLIST_KAFKA_SASL_MECHANISM, OLIST_KAFKA_SASL_USERNAME and OLIST_KAFKA_SASL_PASSWORD"
-            return BadInput(f"kafka: {where} refused the user: {said}", hint=f"look at {named}")
-        if "token" not in said or TOKEN_REFUSED.search(said):
-            named = "OLIST_KAFKA_OAUTH_CLIENT_ID, OLIST_KAFKA_OAUTH_CLIENT_SECRET and OLIST_KAFKA_OAUTH_SCOPE"
-            return BadInput(f"kafka: no token for {where}: {said}", hint=f"look at {named}")
+        return _refused(settings, said, "kafka_sasl_mechanism", *_needed_by_mechanism(settings.kafka_sasl_mechanism))
     if error.code() == KafkaError._SSL and "Disconnected" not in said:
-        return BadInput(f"kafka: {where}: {said}", hint="look at OLIST_KAFKA_SSL_CA and OLIST_KAFKA_SECURITY_PROTOCOL")
+        return _refused(settings, said, "kafka_ssl_ca", "kafka_security_protocol")
+    if NO_CERTIFICATE.search(said):
+        return _refused(settings, said, "kafka_ssl_certificate", "kafka_ssl_key")
     return None
+
+
+def _refused(settings: Settings, said: str, *names: str) -> BadInput:
+    named = ", ".join(f"OLIST_{name.upper()}" for name in names)
+    return BadInput(f"kafka: {settings.kafka_bootstrap}: {said}", hint=f"look at {named}")

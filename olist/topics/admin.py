@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
 
 from olist.contracts import Contract
 from olist.errors import ServerTrouble, Stopped
-from olist.kafka_client import Refusals, client_options, is_secured
+from olist.kafka_client import Admin, is_secured
 from olist.positions import TopicState
 from olist.settings import Settings
 
@@ -39,21 +39,20 @@ ELECTING = (
     *UNKNOWN,
 )
 MOST_REPLICAS = 3
+AWAY = "`olist up` starts it here; for another look at OLIST_KAFKA and OLIST_KAFKA_SECURITY_PROTOCOL"
 
 T = TypeVar("T")
 
 
-def admin_client(settings: Settings) -> AdminClient:
+def admin_client(settings: Settings) -> Admin:
     """An admin client that keeps its connection chatter to itself: our errors say what went wrong.
 
     Raises:
         BadInput: Kafka refuses who is asking, or its certificate is not one that we trust.
     """
-    refusals = Refusals(settings)
-    timeout = {"socket.connection.setup.timeout.ms": 5000}
-    admin = AdminClient({**client_options(settings), **timeout, "log_level": 0}, error_cb=refusals.heard)
+    admin = Admin(settings, {"log_level": 0, "socket.connection.setup.timeout.ms": 5000})
     if is_secured(settings):
-        refusals.wait(admin)
+        admin.wait()
     return admin
 
 
@@ -153,12 +152,15 @@ def ensure_topic(settings: Settings, topic: str, config: dict[str, str], partiti
         _create(admin, [NewTopic(topic, partitions, min(MOST_REPLICAS, brokers), config=config)])
 
 
-def _cluster(admin: AdminClient, bootstrap: str) -> tuple[set[str], int]:
+def _cluster(admin: Admin, bootstrap: str) -> tuple[set[str], int]:
     """The topics that are there, and the number of brokers."""
     try:
         metadata = admin.list_topics(timeout=TIMEOUT_S)
     except KafkaException as error:
-        raise ServerTrouble("kafka", f"{bootstrap} does not answer: {_reason(error)}", hint="`olist up`") from error
+        admin.poll(0)  # hears why
+        raise ServerTrouble(
+            "kafka", f"{bootstrap} does not answer: {admin.said or _reason(error)}", hint=AWAY
+        ) from error
     return set(metadata.topics), len(metadata.brokers)
 
 

@@ -11,7 +11,7 @@ import requests
 from aiokafka.abc import AbstractTokenProvider
 
 from olist.errors import ServerTrouble
-from olist.kafka_client import check_settings
+from olist.kafka_client import check_settings, load_files
 from olist.settings import Settings
 
 TOKEN_WITHIN_S = 10
@@ -34,22 +34,11 @@ def aiokafka_security(settings: Settings) -> dict[str, Any]:
     protocol = settings.kafka_security_protocol
     options: dict[str, Any] = {"security_protocol": protocol}
     if protocol.endswith("SSL"):
-        options["ssl_context"] = _tls(settings)
+        options["ssl_context"] = context = ssl.create_default_context(cafile=settings.kafka_ssl_ca)
+        load_files(settings, context)
     if protocol.startswith("SASL_"):
         options |= _sasl(settings)
     return options
-
-
-def _tls(settings: Settings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.kafka_ssl_ca)
-    if settings.kafka_ssl_certificate is not None:
-        password = settings.kafka_ssl_key_password
-        context.load_cert_chain(
-            settings.kafka_ssl_certificate,
-            settings.kafka_ssl_key,
-            None if password is None else password.get_secret_value(),
-        )
-    return context
 
 
 def _sasl(settings: Settings) -> dict[str, Any]:
