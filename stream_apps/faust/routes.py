@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from olist.changes import Change, codec
+from olist.changes import Change, codec, java_escapes
 from olist.contracts import Contract, Row
 from olist.errors import BadInput
 from olist.partitioner import partition_of
@@ -74,7 +74,7 @@ class Route:
     def partition(self, values: tuple[Any, ...], partitions: int) -> int:
         """Where the key's state is."""
         named = dict(zip(self.names, values, strict=True))
-        return partition_of(codec(self.input.contract).encoder.encode(named), partitions)
+        return partition_of(java_escapes(codec(self.input.contract).encoder.encode(named)), partitions)
 
 
 def routes(app: FaustApp[Any]) -> tuple[Route, ...]:

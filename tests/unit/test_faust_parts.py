@@ -56,9 +56,9 @@ def order(number: int, customer: str, offset: int, *, gone: bool = False) -> Cha
 def test_an_input_by_its_own_key_stays_where_it_is_and_others_come_to_it() -> None:
     direct, forwarded = routes(app(Input(ORDERS, ("order_id",)), Input(ORDER_ITEMS, ("order_id",))))
     assert (direct.forwarded, forwarded.forwarded) == (False, True)
-    for number in range(50):
-        key = codec(ORDERS).encode_key((f"o{number}",))
-        assert forwarded.partition((f"o{number}",), 4) == partition_of(key, 4)
+    for name in (*(f"o{number}" for number in range(50)), *(f"\x1f{number}" for number in range(50))):
+        key = codec(ORDERS).encode_key((name,))
+        assert forwarded.partition((name,), 4) == partition_of(key, 4)
 
 
 def test_columns_of_another_name_are_forwarded_to_where_the_first_ones_are() -> None:
