@@ -15,7 +15,7 @@ from functools import partial
 
 import structlog
 
-from olist.errors import OlistError, ServerTrouble
+from olist.errors import OlistError, ServerTrouble, StackError
 from olist.settings import Settings, settings
 from olist.stack.home import Home
 from olist.telemetry import configure_logging, serve_metrics
@@ -51,8 +51,12 @@ class Keeper:
         self.observer, self.metrics_due = Observer(current), 0.0
 
     def run(self) -> None:
-        """Until told to end, or the servers are gone."""
-        self.lock = keeper_home(self.settings).claim()  # held until the process is gone
+        """Until told to end, or the servers are gone. Where another keeper lives, there is nothing to do."""
+        try:
+            self.lock = keeper_home(self.settings).claim()  # held until the process is gone
+        except StackError:
+            log.info("another keeper lives here")
+            return
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
         serve_metrics(self.settings)

@@ -14,9 +14,10 @@ from confluent_kafka import KafkaError, KafkaException
 
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from stream_apps.deploy import groups, metrics
+from stream_apps.deploy import groups, keeping, metrics
 from stream_apps.deploy.engine import Phase, Sight
 from stream_apps.deploy.folder import Deployment
+from stream_apps.deploy.keeper import Keeper
 from stream_apps.deploy.reconcile import decide
 from stream_apps.deploy.record import Engine, Record, Version
 from stream_apps.deploy.status import state
@@ -63,6 +64,17 @@ def test_an_app_that_is_deleted_while_it_is_looked_at_is_passed_over(
     observer = metrics.Observer(settings)
     with nullcontext() if deleted else pytest.raises(FileNotFoundError):
         observer.observe()
+
+
+def test_a_keeper_that_another_was_faster_than_ends_without_a_word_of_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(home=tmp_path)
+    home = keeping.keeper_home(settings)
+    home.make()
+    with home.claim():
+        Keeper(settings).run()
+    assert "another keeper lives here" in capsys.readouterr().out
 
 
 def deleting(monkeypatch: pytest.MonkeyPatch, *answers: int) -> Iterator[int]:
