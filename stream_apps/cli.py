@@ -164,12 +164,12 @@ def _print_manifests(paths: Sequence[Path], parallelism: int, *, dry_run: bool) 
 @output_option
 def status(names: tuple[str, ...], output: str) -> None:
     """How deployed apps are: state, lag, freshness, checkpoints. Exit code 1 when one is not as it is wanted."""
-    from stream_apps.deploy.status import status_of
+    from stream_apps.deploy.status import statuses
     from stream_apps.deploy.view import status_report
 
     current = settings()
     keeping.begin(current)
-    found = [status_of(current, one, record) for one in _named(current, names) if (record := one.record())]
+    found = statuses(current, _named(current, names))
     if output == "json":
         click.echo(msgspec.json.encode(found))
     else:
@@ -197,7 +197,7 @@ def _named(current: Settings, names: Sequence[str]) -> list[Deployment]:
 def wait(names: tuple[str, ...], within_s: float) -> None:
     """Return when the apps that run have nothing left to read; for scripts that load data once."""
     from stream_apps.deploy.idle import until_idle
-    from stream_apps.deploy.status import status_of
+    from stream_apps.deploy.status import statuses
     from stream_apps.deploy.view import Telling
 
     current = settings()
@@ -205,7 +205,7 @@ def wait(names: tuple[str, ...], within_s: float) -> None:
     there = _named(current, names)
 
     def look() -> list[Any]:
-        return [status_of(current, d, record) for d in there if (record := d.record())]
+        return statuses(current, there)
 
     with Telling(console(stderr=True)) as tell:
         for left in until_idle(look, within_s):

@@ -20,7 +20,18 @@ from olist.settings import Settings
 MOST_AT_ONCE = 20_000
 SILENCE_S = 30.0
 LOOK_EVERY_S = 0.1
+SOON_S = 0.02
+"""For whoever reads a few records and waits for them: a list is handed over so early, however short it is."""
+END_WAITED_FOR_MS = 10
+"""How long the broker waits for more before it says that a stretch has ended; by default half a second."""
+HEAD_BYTES = 64 << 10
 HOPELESS = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)  # the rest librdkafka retries
+
+
+Where = tuple[str, int]
+"""A topic and a partition of it."""
+
+Offsets = Mapping[Where, int]
 
 
 class Consumed(Record, Protocol):
@@ -36,22 +47,61 @@ def read(settings: Settings, topic: str, first: Mapping[int, int], end: Mapping[
     Raises:
         ServerTrouble: Kafka does not answer, or said that it cannot.
     """
-    left = {partition: end[partition] for partition, start in first.items() if start < end[partition]}
+    starts, ends = ({(topic, partition): at for partition, at in offsets.items()} for offsets in (first, end))
+    return read_partitions(settings, starts, ends)
+
+
+def read_partitions(
+    settings: Settings, first: Offsets, end: Offsets, *, within_s: float = LOOK_EVERY_S
+) -> Iterator[list[Consumed]]:
+    """As `read`, of many topics at once. `within_s` is how long a list may wait for more records.
+
+    Raises:
+        ServerTrouble: Kafka does not answer, or said that it cannot.
+    """
+    left = {where: end[where] for where, start in first.items() if start < end[where]}
+    for messages in _until_struck_off(settings, first, left, {}, within_s):
+        good = [message for message in messages if message.error() is None]
+        if records := _records([message for message in good if _number(message.offset()) < end[_where(message)]]):
+            yield records
+        _strike_off(messages, left)
+
+
+def heads(settings: Settings, first: Offsets) -> list[Consumed]:
+    """The first record at or behind each offset, where there is one: that very record may be compacted away.
+
+    Raises:
+        ServerTrouble: Kafka does not answer, or said that it cannot.
+    """
+    found: dict[Where, Consumed] = {}
+    left = dict.fromkeys(first, 0)  # any record, and any end, is past it
+    little = {"max.partition.fetch.bytes": HEAD_BYTES, "queued.min.messages": 1}
+    for messages in _until_struck_off(settings, first, left, little, SOON_S):
+        for message in messages:
+            if message.error() is None:
+                found.setdefault(_where(message), cast(Consumed, message))
+        _strike_off(messages, left)
+    return list(found.values())
+
+
+def _until_struck_off(
+    settings: Settings, first: Offsets, left: Mapping[Where, int], options: Mapping[str, int], within_s: float
+) -> Iterator[list[Message]]:
+    """What comes of the partitions in `left`, ends included, until the caller has struck all of them off."""
     if not left:
         return
-    consumer = _consumer(settings, topic, {partition: first[partition] for partition in left})
+    starts = {where: first[where] for where in left}
+    consumer = _consumer(settings, starts, {"fetch.wait.max.ms": END_WAITED_FOR_MS, **options})
     last_heard = time.monotonic()
     try:
         while left:
-            messages = _consume(consumer, LOOK_EVERY_S)
+            messages = _consume(consumer, within_s)
             if messages:
                 last_heard = time.monotonic()
+                yield messages
             elif time.monotonic() > last_heard + SILENCE_S:
-                raise ServerTrouble("kafka", f"{topic}: no record for {SILENCE_S:.0f} s", hint="`olist status`")
-            records = [record for record in _records(messages) if record.offset() < end[record.partition()]]
-            if records:
-                yield records
-            _strike_off(messages, left)
+                topics = ", ".join(sorted({topic for topic, _partition in left}))
+                raise ServerTrouble("kafka", f"{topics}: no record for {SILENCE_S:.0f} s", hint="`olist status`")
     finally:
         consumer.close()
 
@@ -62,7 +112,7 @@ def follow(settings: Settings, topic: str, first: Mapping[int, int]) -> Iterator
     Raises:
         ServerTrouble: Kafka said that it cannot.
     """
-    consumer = _consumer(settings, topic, first)
+    consumer = _consumer(settings, {(topic, partition): at for partition, at in first.items()}, {})
     try:
         while True:
             yield _records(_consume(consumer, LOOK_EVERY_S))
@@ -70,7 +120,7 @@ def follow(settings: Settings, topic: str, first: Mapping[int, int]) -> Iterator
         consumer.close()
 
 
-def _consumer(settings: Settings, topic: str, first: Mapping[int, int]) -> Consumer:
+def _consumer(settings: Settings, first: Offsets, options: Mapping[str, int]) -> Consumer:
     consumer = Consumer(
         {
             **client_options(settings),
@@ -85,9 +135,10 @@ def _consumer(settings: Settings, topic: str, first: Mapping[int, int]) -> Consu
             "max.partition.fetch.bytes": 8 << 20,
             "queued.max.messages.kbytes": 64 << 10,
             "log_level": 0,
+            **options,
         }
     )
-    consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in first.items()])
+    consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in first.items()])
     return consumer
 
 
@@ -109,15 +160,19 @@ def _records(messages: list[Message]) -> list[Consumed]:
     return [cast(Consumed, message) for message in messages if message.error() is None]
 
 
-def _strike_off(messages: list[Message], left: dict[int, int]) -> None:
+def _strike_off(messages: list[Message], left: dict[Where, int]) -> None:
     """Forget the partitions whose end was reached: by a record at or past it, or by the broker saying so."""
     for message in messages:
-        problem, partition = message.error(), _number(message.partition())
+        problem, where = message.error(), _where(message)
         if problem is not None and problem.code() != KafkaError._PARTITION_EOF:
             continue
         reached = _number(message.offset()) + (problem is None)
-        if partition in left and reached >= left[partition]:
-            del left[partition]
+        if where in left and reached >= left[where]:
+            del left[where]
+
+
+def _where(message: Message) -> Where:
+    return str(message.topic()), _number(message.partition())
 
 
 def _number(value: int | None) -> int:

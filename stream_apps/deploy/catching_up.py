@@ -9,9 +9,10 @@ from olist.errors import StackError
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_states
+from olist.topics.reading import Offsets
 from stream_apps.deploy.engine import Engine, Place
 from stream_apps.deploy.health import HOPELESS_AFTER
-from stream_apps.deploy.lag import Offsets, committed, lag
+from stream_apps.deploy.lag import committed, lag
 from stream_apps.deploy.record import Standing
 
 CLOSE_S = 10.0

@@ -1,13 +1,14 @@
 """How far a consumer group is behind the topics it reads: the same for both engines, from what the group committed.
 
 Offsets have holes. A transaction leaves a marker behind its last record, so the distance to the end may never become
-zero although nothing is left to read; therefore short distances are read, and their records counted.
+zero although nothing is left to read; therefore short distances are read, and their records counted: those of all
+topics at once, since what takes time is the broker's word that there is no more.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -17,7 +18,7 @@ from olist.kafka_client import client_options
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import TIMEOUT_S, admin_client, topic_states
-from olist.topics.reading import read
+from olist.topics.reading import SOON_S, Offsets, Where, heads, read_partitions
 
 SHORT = 1000
 """Distances up to this many offsets are read and counted."""
@@ -28,9 +29,6 @@ SETTLING = (
     KafkaError.COORDINATOR_NOT_AVAILABLE,
 )
 PAUSE_S = 0.1
-
-Offsets = Mapping[tuple[str, int], int]
-"""(topic, partition) -> offset."""
 
 
 class Lag(msgspec.Struct, frozen=True):
@@ -48,18 +46,18 @@ def lag(settings: Settings, group: str, topics: Iterable[str]) -> Lag:
         ServerTrouble: Kafka does not answer.
         Stopped: there is no such topic.
     """
-    states = topic_states(admin_client(settings), topics)
-    stands = committed(settings, group, states.values())
-    records, oldest_ms = 0, None
-    for state in states.values():
-        behind = distances(state, stands)
-        counted, at_ms = _waiting(settings, state, behind)
-        records += counted
-        oldest_ms = min(filter(None, (oldest_ms, at_ms)), default=None)
-    return Lag(records, 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))
+    states = topic_states(admin_client(settings), topics).values()
+    behind = distances(states, committed(settings, group, states))
+    ends = {(state.topic, p): end for state in states for p, end in state.end.items()}
+    short = {where: ends[where] - distance for where, distance in behind.items() if distance <= SHORT}
+    long = {where: ends[where] - distance for where, distance in behind.items() if distance > SHORT}
+    read = [one for some in read_partitions(settings, short, ends, within_s=SOON_S) for one in some]
+    times = [record.timestamp()[1] for record in (*read, *heads(settings, long))]
+    oldest_s = max(0.0, time.time() - min(times) / 1000) if times else 0.0
+    return Lag(len(read) + sum(behind[where] for where in long), oldest_s)
 
 
-def committed(settings: Settings, group: str, states: Iterable[TopicState]) -> dict[tuple[str, int], int]:
+def committed(settings: Settings, group: str, states: Iterable[TopicState]) -> dict[Where, int]:
     """The offsets that a group has committed for some topics; nothing for one that nobody knows.
 
     Asked by a consumer of that group which joins nothing: the admin client's own call has no coordinator to ask for
@@ -91,18 +89,12 @@ def _settled(consumer: Consumer, asked: list[TopicPartition], group: str) -> lis
             time.sleep(PAUSE_S)
 
 
-def distances(state: TopicState, stands: Offsets) -> dict[int, int]:
-    """Partition -> offsets between where the group stands and the end, where there are any."""
-    first = {p: max(stands.get((state.topic, p), 0), state.first[p]) for p in state.end}
-    return {p: end - first[p] for p, end in state.end.items() if end > first[p]}
-
-
-def _waiting(settings: Settings, state: TopicState, behind: Mapping[int, int]) -> tuple[int, int | None]:
-    """Records still to be read, and the time (ms since 1970) of the oldest of them."""
-    short = {p: state.end[p] - distance for p, distance in behind.items() if distance <= SHORT}
-    long = {p: state.end[p] - distance for p, distance in behind.items() if distance > SHORT}
-    records = [r for some in read(settings, state.topic, short, state.end) for r in some]
-    # The records that stood at those very offsets may be compacted away: the next ones count.
-    heads = next(read(settings, state.topic, long, state.end), [])
-    times = [record.timestamp()[1] for record in (*records, *heads)]
-    return len(records) + sum(behind[p] for p in long), min(times, default=None)
+def distances(states: Iterable[TopicState], stands: Offsets) -> dict[Where, int]:
+    """Offsets between where the group stands and the end, for the partitions where there are any."""
+    found: dict[Where, int] = {}
+    for state in states:
+        for p, end in state.end.items():
+            first = max(stands.get((state.topic, p), 0), state.first[p])
+            if end > first:
+                found[state.topic, p] = end - first
+    return found

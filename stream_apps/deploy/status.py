@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -41,6 +43,16 @@ class AppStatus(msgspec.Struct, frozen=True, kw_only=True):
     def well(self) -> bool:
         """Is it as it is wanted?"""
         return self.healthy if self.wanted == "running" and self.target == "local" else True
+
+
+MOST_AT_ONCE = 8
+
+
+def statuses(settings: Settings, asked: Iterable[Deployment]) -> list[AppStatus]:
+    """The status of each that is deployed, in the given order; asked side by side, since all of it is waiting."""
+    found = [(one, record) for one in asked if (record := one.record())]
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        return list(pool.map(lambda pair: status_of(settings, *pair), found))
 
 
 def status_of(settings: Settings, deployment: Deployment, record: Record) -> AppStatus:

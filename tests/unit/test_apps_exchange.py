@@ -54,9 +54,9 @@ def test_after_the_edits_the_topic_holds_the_wanted_rows_and_repeating_changes_n
 
 def test_lag_counts_from_what_was_committed_or_the_first_record_that_is_there() -> None:
     state = TopicState("t", "id", {0: 5, 1: 0, 2: 7}, {0: 9, 1: 4, 2: 7})
-    assert distances(state, {("t", 0): 8, ("other", 1): 4}) == {0: 1, 1: 4}
-    assert distances(state, {("t", 0): 2}) == {0: 4, 1: 4}  # what was before 5 is compacted away
-    assert distances(state, {("t", 0): 9, ("t", 1): 5}) == {}
+    assert distances([state], {("t", 0): 8, ("other", 1): 4}) == {("t", 0): 1, ("t", 1): 4}
+    assert distances([state], {("t", 0): 2}) == {("t", 0): 4, ("t", 1): 4}  # what was before 5 is compacted away
+    assert distances([state], {("t", 0): 9, ("t", 1): 5}) == {}
 
 
 def test_a_new_version_is_as_far_as_the_old_one_only_where_it_has_read_what_that_has() -> None:
