@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
+import structlog
 
 from compaction.thresholds import may_delete
 from olist import derived
@@ -24,10 +26,13 @@ from olist.errors import BadInput
 from olist.settings import settings
 
 if TYPE_CHECKING:
+    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table
 
     from compaction.job import Job, Means
     from compaction.sweep import Orphans
+
+log = structlog.get_logger()
 
 DURATIONS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
@@ -83,7 +88,8 @@ def command(
     contracts, stopping = _contracts(tables), Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    with _means(memory, stopping) as means:
+    patience_s = 0.0 if every_s is None else settings().patience_s  # who comes again anyhow waits for no server
+    with _means(memory, stopping, patience_s) as means:
         _run(means, contracts, every_s, stopping, output)
 
 
@@ -92,6 +98,7 @@ def _run(means: Means, contracts: Sequence[Contract], every_s: float | None, sto
     from compaction.loop import Busy, jobs_of, log_busy, run_every, run_once
     from compaction.report import Report, shown
     from compaction.reports_topic import publish
+    from olist.telemetry import serve_metrics
 
     def tell(reports: list[Report]) -> None:
         if output == "json":
@@ -103,6 +110,10 @@ def _run(means: Means, contracts: Sequence[Contract], every_s: float | None, sto
     lease = Lease(means.catalog, f"{socket.gethostname()}:{os.getpid()}")
     jobs = jobs_of(means, contracts)
     if every_s is not None:
+        try:
+            serve_metrics(means.settings)
+        except OSError as error:  # a sink of this machine serves its own there
+            log.warning("metrics not served", port=means.settings.metrics_port, reason=str(error))
         run_every(jobs, lease, every_s, stopping, tell)
         return
     reports: list[Report] = []
@@ -122,9 +133,20 @@ def _run(means: Means, contracts: Sequence[Contract], every_s: float | None, sto
 @output_option
 def plan(tables: str, output: str) -> None:
     """Show what a run would do: files that become fewer, snapshots that expire."""
+    from compaction.loop import Troubles
+
+    troubles = Troubles("not planned")
+    found = []
+    for job in _jobs(tables):
+        with troubles.of(job.name):
+            found += [{"table": job.name, **work} for work in [_work(job)] if work]
+    _show_plan(found, output, nothing="" if troubles.found else "nothing to do")
+    troubles.raise_first()
+
+
+def _show_plan(found: Sequence[dict[str, object]], output: str, *, nothing: str) -> None:
     from rich.table import Table
 
-    found = [{"table": job.name, **work} for job in _jobs(tables) for work in [_work(job)] if work]
     if output == "json":
         click.echo(msgspec.json.encode(found))
         return
@@ -133,8 +155,8 @@ def plan(tables: str, output: str) -> None:
         shown.add_row(*map(str, work.values()))
     if found:
         show(shown)
-    else:
-        click.echo("nothing to do")
+    elif nothing:
+        click.echo(nothing)
 
 
 def _work(job: Job) -> dict[str, object]:
@@ -155,11 +177,16 @@ def _work(job: Job) -> dict[str, object]:
 @tables_option
 def expire(tables: str) -> None:
     """Expire old snapshots only; their files go after the readers' grace, with the next runs."""
+    from compaction.loop import Troubles
+
+    troubles = Troubles("not expired")
     for job in _jobs(tables):
-        table = job.load()
-        if table is not None:
-            why = "" if may_delete(table.properties) else " (gc.enabled is false)"
-            click.echo(f"{job.name}: {job.expire()} snapshots expired{why}")
+        with troubles.of(job.name):
+            table = job.load()
+            if table is not None:
+                why = "" if may_delete(table.properties) else " (gc.enabled is false)"
+                click.echo(f"{job.name}: {job.expire()} snapshots expired{why}")
+    troubles.raise_first()
 
 
 @command.command("sweep")
@@ -174,7 +201,7 @@ def sweep(older_than_s: float, delete_them: bool, yes: bool, dry_run: bool, tabl
 
     More than a tenth of a table's files, or one that is younger than its newest commit, are not deleted without --yes.
     """
-    from compaction.storage import discard
+    from compaction.loop import Troubles
     from compaction.sweep import orphans
     from olist.lake.orphans import LEAST_AGE_MS, wall_ms
 
@@ -183,22 +210,28 @@ def sweep(older_than_s: float, delete_them: bool, yes: bool, dry_run: bool, tabl
             f"--older-than is below {LEAST_AGE_MS // 3_600_000}h",
             hint="a long rewrite, or a sink that was paused, commits files that are hours old; they are no orphans",
         )
-    kept: list[str] = []
+    troubles, is_deleting = Troubles("not swept"), delete_them and not dry_run
     for job in _jobs(tables):
-        table = job.load()
-        if table is None:
-            continue
-        found = orphans(table.refresh, settings(), int(older_than_s * 1000), wall_ms())
-        reasons = _reasons_to_keep(table, found, yes=yes)
-        is_deleting = delete_them and not dry_run and not reasons
-        if is_deleting:
-            discard(table, [file.path for file in found.files])
-        kept += [f"{job.name}: {reason}" for reason in reasons]
-        _show_orphans(job.name, found, output, deleted=is_deleting)
-    if delete_them and not dry_run and kept:
-        raise BadInput(
-            f"nothing was deleted of {'; '.join(kept)}", hint="look at the lists; --yes deletes all the same"
-        )
+        with troubles.of(job.name):
+            table = job.load()
+            if table is not None:
+                found = orphans(table.refresh, settings(), int(older_than_s * 1000), wall_ms())
+                _sweep(table, found, output, delete_them=is_deleting, yes=yes)
+    troubles.raise_first()
+
+
+def _sweep(table: Table, found: Orphans, output: str, *, delete_them: bool, yes: bool) -> None:
+    from compaction.storage import discard
+
+    reasons = _reasons_to_keep(table, found, yes=yes)
+    is_deleting = delete_them and not reasons
+    if is_deleting:
+        discard(table, [file.path for file in found.files])
+    name = table.name()[-1]
+    _show_orphans(name, found, output, deleted=is_deleting)
+    if delete_them and reasons:
+        hint = "look at the list; --yes deletes all the same"
+        raise BadInput(f"nothing was deleted of {name}: {'; '.join(reasons)}", hint=hint)
 
 
 def _reasons_to_keep(table: Table, found: Orphans, *, yes: bool) -> list[str]:
@@ -226,13 +259,14 @@ def _show_orphans(name: str, found: Orphans, output: str, *, deleted: bool) -> N
 def _jobs(tables: str) -> Iterator[Job]:
     from compaction.loop import jobs_of
 
-    with _means(512 << 20, Event()) as means:
+    with _means(LEAST_MEMORY, Event()) as means:
         yield from jobs_of(means, _contracts(tables))
 
 
 @contextmanager
-def _means(memory: int, stopping: Event) -> Iterator[Means]:
+def _means(memory: int, stopping: Event, patience_s: float = 0.0) -> Iterator[Means]:
     from compaction.job import Means
+    from compaction.loop import wait_for
     from compaction.rewrite import Budget
     from olist.lake.catalog import open_catalog
     from olist.lake.trouble import lake_trouble
@@ -241,8 +275,12 @@ def _means(memory: int, stopping: Event) -> Iterator[Means]:
     current = settings()
     configure_logging(current)
     with TemporaryDirectory(prefix="olist-compact-") as folder:
-        with lake_trouble():
-            catalog = open_catalog(current)
+
+        def opened() -> SqlCatalog:
+            with lake_trouble():
+                return open_catalog(current)
+
+        catalog = wait_for(opened, patience_s, stopping, time.monotonic)
         try:
             yield Means(catalog, current, Budget(memory, Path(folder)), stopping.is_set)
         finally:

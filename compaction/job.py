@@ -19,6 +19,7 @@ from compaction.facts import Place, Reader
 from compaction.graveyard import bury, clear, due_graves
 from compaction.landing import Change, Landing, Lost
 from compaction.plan import DeleteGroup, Group, plan, plan_deletes, together
+from compaction.refusals import refuse
 from compaction.report import Look, Report, look
 from compaction.rewrite import Budget, Task, rewrite
 from compaction.storage import discard
@@ -86,7 +87,12 @@ class Job:
             self._reader[1].delete_files.release()
 
     def plan(self, table: Table, contents: Contents) -> Plan:
-        """What is worth doing to the table."""
+        """What is worth doing to the table.
+
+        Raises:
+            NotCompacted: it holds what compaction does not handle.
+        """
+        refuse(table, contents)
         reader, limits = self.reader(table), self._limits(table)
         with lake_trouble():
             groups = plan(reader.data_facts(contents), limits)
@@ -135,6 +141,7 @@ class Job:
 
         Raises:
             FileNotFoundError: a file that the table names is gone, or the table was dropped.
+            NotCompacted: it holds what compaction does not handle.
             PositionRefused: another engine has set the table back; nothing of it is touched until that is resolved.
             ServerTrouble: catalog or storage is away; what was committed stays.
             Stopped: positions of expired commits do not follow each other.

@@ -25,6 +25,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from compaction.facts import Place, Reader
+from compaction.refusals import refuse
 from compaction.storage import discard
 from compaction.translate import translate
 from olist.errors import ServerTrouble
@@ -76,6 +77,7 @@ class Landing:
         """Commit a change that was worked out on the contents `start`, its first file begun at `begun_ms`.
 
         Raises:
+            NotCompacted: another engine has committed what compaction does not handle.
             Lost: another compaction was faster, or the new files are too old; they are removed.
             ServerTrouble: catalog or storage is away, or `MOST_CONFLICTS` commits in a row were lost.
         """
@@ -86,6 +88,7 @@ class Landing:
                 summary[MOVES] = change.moves.write(table.io, table.location())
             for conflicts in range(MOST_CONFLICTS):
                 head = self.reader.contents(table)
+                refuse(table, head)
                 if reason := self._void(change, head, begun_ms):
                     discard(table, [*(file.file_path for file in change.added), *filter(None, [summary.get(MOVES)])])
                     raise Lost(reason)

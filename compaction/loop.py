@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
+from typing import TypeVar
 
 import structlog
 from pyiceberg.exceptions import NoSuchTableError
@@ -15,9 +17,13 @@ from compaction.job import Job, Means
 from compaction.lease import Held, Lease, Renewal, held
 from compaction.report import Report
 from olist.contracts import Contract
-from olist.errors import ServerTrouble, Stopped
+from olist.errors import OlistError, ServerTrouble, Stopped
+from olist.telemetry import COMPACTION_FAILING
 
+T = TypeVar("T")
 log = structlog.get_logger()
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 
 
 def jobs_of(means: Means, contracts: Sequence[Contract]) -> list[Job]:
@@ -49,31 +55,57 @@ def log_busy(busy: Busy) -> None:
 def run_once(jobs: Sequence[Job], lease: Lease, busy: Callable[[Busy], object] = log_busy) -> Iterator[Report]:
     """Compact each table that is worth it; a report for each, and `busy` is told of those that are another's.
 
-    What stops one table does not keep the others waiting: it is logged, and the first of it raised at the end.
+    What stops one table does not keep the others waiting: see `Troubles`.
 
     Raises:
-        Stopped: a table's positions do not add up, or a file that it names is gone; before any trouble.
+        Stopped: a table's positions do not add up, a file that it names is gone, or another engine has made of it what
+            compaction does not handle; before any trouble.
         ServerTrouble: catalog or storage is away, or a table's writers left no room for a commit.
     """
-    stopped: list[Stopped] = []
-    troubles: list[ServerTrouble] = []
+    troubles = Troubles()
     for job in jobs:
         if job.means.stopping():
             break
+        report = None
+        with troubles.of(job.name):
+            try:
+                report = _run(job, lease, busy)
+            finally:
+                job.release()
+        if report is not None:
+            yield report
+    troubles.raise_first()
+
+
+@dataclass
+class Troubles:
+    """What went wrong, table by table: each is logged in one line, and the first raised when all had their turn."""
+
+    event: str = "not compacted"
+    found: list[OlistError] = field(default_factory=list)
+
+    @contextmanager
+    def of(self, table: str) -> Iterator[None]:
+        """Keep whatever the block raises away from the other tables."""
         try:
-            report = _run(job, lease, busy)
-            if report is not None:
-                yield report
-        except Stopped as error:  # this table needs a person; the others need compaction all the same
-            log.error("not compacted", table=job.name, reason=str(error), way_out=error.hint)
-            stopped.append(error)
-        except ServerTrouble as trouble:
-            log.warning("not compacted", table=job.name, server=trouble.server, reason=trouble.reason)
-            troubles.append(trouble)
-        finally:
-            job.release()
-    if stopped or troubles:
-        raise [*stopped, *troubles][0]
+            yield
+        except OlistError as error:
+            log.error(self.event, table=table, reason=str(error), way_out=error.hint)
+            self.found.append(error)
+        except Exception as error:  # a fault in one table's files must not end the others' compaction
+            reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+            log.error(self.event, table=table, reason=reason)
+            log.debug("the trace of it", table=table, exc_info=error)
+            self.found.append(Stopped(f"lake table {table}: {reason}", hint="OLIST_LOG_LEVEL=debug logs its trace"))
+        else:
+            COMPACTION_FAILING.labels(table).set(0)
+            return
+        COMPACTION_FAILING.labels(table).set(1)
+
+    def raise_first(self) -> None:
+        """Raise the first that needs a person, else the first there was; nothing where all went well."""
+        for error in sorted(self.found, key=lambda error: isinstance(error, ServerTrouble)):
+            raise error
 
 
 def _run(job: Job, lease: Lease, busy: Callable[[Busy], object]) -> Report | None:
@@ -121,8 +153,27 @@ def run_every(
         try:
             for report in run_once(jobs, lease):
                 publish([report])
-        except Stopped as error:
-            log.error("going on with the other tables", reason=str(error), way_out=error.hint)
+        except Stopped:
+            log.error("going on with the other tables", pause_s=every_s)
         except ServerTrouble as trouble:
             log.warning("waiting", server=trouble.server, reason=trouble.reason, pause_s=every_s)
         stopping.wait(every_s)
+
+
+def wait_for(open_: Callable[[], T], limit_s: float, stopping: Event, clock: Callable[[], float]) -> T:
+    """What `open_` opens, tried again while a server is away, for `limit_s` seconds.
+
+    Raises:
+        ServerTrouble: the last one, when the time is up or the process is asked to stop.
+    """
+    deadline, pause_s = clock() + limit_s, FIRST_PAUSE_S
+    while True:
+        try:
+            return open_()
+        except ServerTrouble as trouble:
+            if clock() + pause_s > deadline:
+                raise
+            log.warning("waiting", server=trouble.server, reason=trouble.reason, pause_s=pause_s)
+            if stopping.wait(pause_s):
+                raise
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

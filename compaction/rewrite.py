@@ -26,6 +26,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 
+from compaction.refusals import NotCompacted
 from compaction.sorting import sorted_frames
 from olist.lake.files import OpenDataFile, Writing
 from olist.lake.key_index import pack, unpack
@@ -35,6 +36,7 @@ I64 = npt.NDArray[np.int64]
 
 ORIGIN = "_origin"  # number of the input file and row in it, packed
 FIELD_ID = b"PARQUET:field_id"
+NO_ID = -1
 BATCH_ROWS = 1 << 16
 AHEAD, SMALL_BYTES = 8, 1 << 20  # small files that are fetched before they are needed
 ROW_GROUP_ROWS = 1 << 17
@@ -197,7 +199,7 @@ def _live_rows(table: Table, schema: Schema, task: Task) -> Iterator[pl.DataFram
         keep = np.ones(task.files[number].record_count, dtype=bool)
         keep[gone[number]] = False
         row = 0
-        for rows in _rows(source, schema):
+        for rows in _rows(source, schema, table.name()[-1]):
             here = keep[row : row + rows.num_rows]
             origins = pack(number, np.arange(row, row + rows.num_rows, dtype=np.int64))
             row += rows.num_rows
@@ -225,12 +227,14 @@ def _sources(table: Table, files: Sequence[DataFile]) -> Iterator[Any]:
             yield coming.popleft().result()
 
 
-def _rows(source: Any, schema: Schema) -> Iterator[pa.Table]:
-    """A file's rows in the schema's columns and types, in batches."""
+def _rows(source: Any, schema: Schema, name: str) -> Iterator[pa.Table]:
+    """A file's rows in the schema's columns and types, in batches. `name` is the table's."""
     wanted = schema_to_pyarrow(schema, include_field_ids=True)
     with source:
         file = pq.ParquetFile(source)
         name_of = {_field_id(column): column.name for column in file.schema_arrow}
+        if NO_ID in name_of:  # its columns would be taken for missing ones, that is, for nulls
+            raise NotCompacted(name, f"column {name_of[NO_ID]} of a data file has no field id (add_files?)")
         there = {column.name: name_of[_field_id(column)] for column in wanted if _field_id(column) in name_of}
         for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(there.values()), use_threads=False):
             columns = [
@@ -243,7 +247,7 @@ def _rows(source: Any, schema: Schema) -> Iterator[pa.Table]:
 
 
 def _field_id(column: pa.Field[Any]) -> int:
-    return int((column.metadata or {}).get(FIELD_ID, -1))
+    return int((column.metadata or {}).get(FIELD_ID, NO_ID))
 
 
 def _regrouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -26,6 +26,7 @@ FRESHNESS_SECONDS = Gauge(
     "olist_sink_freshness_seconds", "age of the newest change when it was committed", ["sink", "table"]
 )
 RETRIES = Counter("olist_sink_retries", "batches written again after server trouble", ["sink", "table"])
+COMPACTION_FAILING = Gauge("olist_compaction_failing", "1 while a lake table cannot be compacted", ["table"])
 APP_EVENTS = Counter("olist_app_events", "changes that an app has taken", ["app"])
 APP_ROWS = Counter("olist_app_rows", "rows that an app has written or deleted", ["app"])
 APP_STANDING = Gauge(

@@ -19,7 +19,18 @@ from pyiceberg.io.pyarrow import (
     parquet_path_to_id_mapping,
 )
 from pyiceberg.schema import Schema
-from pyiceberg.types import DecimalType, DoubleType, FloatType, PrimitiveType, StringType
+from pyiceberg.types import (
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    PrimitiveType,
+    StringType,
+    TimestampType,
+    TimestamptzType,
+)
 
 SURROGATES = range(0xD800, 0xE000)  # no text holds these code points, and UTF-8 cannot write them
 LAST_POINT = 0x10FFFF
@@ -27,6 +38,8 @@ FULL = {"write.metadata.metrics.default": "full"}  # of a table's properties: bo
 
 BY_COLUMN = ("column_sizes", "value_counts", "null_value_counts", "lower_bounds", "upper_bounds")
 
+_RAW = (IntegerType, LongType, DateType, TimestampType, TimestamptzType)  # whole numbers, whatever they stand for
+_AS_READ = (StringType, DecimalType, FloatType, DoubleType)
 _COUNTED = (MetricModeTypes.COUNTS, MetricModeTypes.TRUNCATE, MetricModeTypes.FULL)
 _BOUNDED = (MetricModeTypes.TRUNCATE, MetricModeTypes.FULL)
 
@@ -80,7 +93,7 @@ def _of_column(chunks: Sequence[Any], kind: PrimitiveType, mode: MetricsMode, *,
 
 def _bounds(statistics: Sequence[Any], kind: PrimitiveType, width: int | None) -> dict[str, bytes]:
     """Bounds of the row groups that hold a value: `statistics` has those of each; no bound where one proves none."""
-    if not statistics or not all(one.has_min_max for one in statistics):
+    if not statistics or not isinstance(kind, _RAW + _AS_READ) or not all(one.has_min_max for one in statistics):
         return {}
     least, most = _extremes(statistics, kind)
     if isinstance(kind, StringType) and width is not None:
@@ -90,10 +103,10 @@ def _bounds(statistics: Sequence[Any], kind: PrimitiveType, width: int | None) -
 
 
 def _extremes(statistics: Iterable[Any], kind: PrimitiveType) -> tuple[Any, Any]:
-    if isinstance(kind, StringType | DecimalType | FloatType | DoubleType):
-        ends = [(one.min, one.max) for one in statistics]
-    else:  # whole numbers and what Parquet holds as such, whatever year it stands for
+    if isinstance(kind, _RAW):
         ends = [(one.min_raw, one.max_raw) for one in statistics]
+    else:
+        ends = [(one.min, one.max) for one in statistics]
     return min(least for least, _ in ends), max(most for _, most in ends)
 
 

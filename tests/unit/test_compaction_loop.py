@@ -3,27 +3,40 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table import Table
+from pyiceberg.typedef import Record
 from sqlalchemy.exc import OperationalError
 
 from compaction.job import Job
 from compaction.landing import Landing
 from compaction.lease import LASTS_MS, Held, Lease, Renewal, held, is_free
-from compaction.loop import Busy, run_once
+from compaction.loop import Busy, run_once, wait_for
+from compaction.refusals import NotCompacted
 from compaction.report import Report
 from compaction.rewrite import rewrite
 from compaction.storage import stored
 from compaction.sweep import orphans
 from olist.errors import ServerTrouble, Stopped
 from olist.lake.catalog import identifier, open_catalog
+from olist.lake.files import Writing, amended
 from olist.lake.orphans import MOST_UNCOMMITTED_MS
+from olist.lake.row_delta import OneCommit, RowDelta
+from olist.telemetry import COMPACTION_FAILING
 from tests.lakes import NOTES, Lake, local_settings
 
 FAR = 1 << 42  # a clock by which every snapshot is old and every grave due
 AWAY = OperationalError("select 1", {}, Exception("the server closed the connection"))
+
+
+AWAY_TROUBLE = ServerTrouble("lake catalog", "connection refused")
 
 
 class Clock:
@@ -228,3 +241,127 @@ def test_files_so_old_that_a_sweep_may_have_taken_them_are_not_committed(
     assert orphans(lambda: table(lake), lake.settings, older_than_ms=0, now_ms=FAR).files == []
     assert lake.compact(job_by(lake, clock)).commits > 0
     assert lake.held() == lake.model
+
+
+def test_a_table_with_whatever_fault_keeps_no_other_waiting(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = lake.writer(history=True)
+    for value in range(6):
+        lake.write(history, [(1, value)])
+    first, second = lake.job(), lake.job(history=True)
+    nothing: dict[str, bool] = {}
+    monkeypatch.setattr(first, "is_due", lambda _table: nothing["no such key"])
+    done = run_once([first, second], lease_of(lake, "one"))
+    assert next(done).table == "notes_changes"
+    with pytest.raises(Stopped, match="lake table notes: KeyError: 'no such key'"):
+        next(done)
+    failing = {
+        sample.labels["table"]: sample.value for metric in COMPACTION_FAILING.collect() for sample in metric.samples
+    }
+    assert (failing["notes"], failing["notes_changes"]) == (1, 0)
+
+
+def another_engine_adds(lake: Lake, **listed: Any) -> None:
+    """A file that is listed as no file of ours is."""
+    (file, *_) = lake.writer().stage(lake.changes.frame([(1, 5)])[0]).data_files
+    append(lake, amended(file, **listed))
+
+
+def append(lake: Lake, file: DataFile) -> None:
+    """What another engine does with a file of its own."""
+    transaction = OneCommit(table(lake))
+    RowDelta(transaction, [file], [], {}).commit()
+    transaction.commit_transaction()
+
+
+@pytest.mark.parametrize(
+    ("listed", "reason"),
+    [
+        ({"content": DataFileContent.EQUALITY_DELETES, "equality_ids": [1]}, "are equality deletes"),
+        ({"file_format": FileFormat.ORC}, "are not Parquet"),
+    ],
+)
+def test_a_table_that_cannot_be_rewritten_is_refused_by_name_and_left_as_it_is(
+    lake: Lake, listed: dict[str, Any], reason: str
+) -> None:
+    another_engine_adds(lake, **listed)
+    before = table(lake).metadata_location
+    with pytest.raises(NotCompacted, match=f"lake table notes cannot be compacted: 1 of its files {reason}"):
+        names(run_once([lake.job()], lease_of(lake, "one")))
+    assert table(lake).metadata_location == before
+
+
+def test_what_another_engine_adds_while_files_are_rewritten_is_refused_too(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(*arguments: Any) -> Any:
+        another_engine_adds(lake, content=DataFileContent.EQUALITY_DELETES, equality_ids=[1])
+        return rewrite(*arguments)
+
+    monkeypatch.setattr("compaction.job.rewrite", meanwhile)
+    with pytest.raises(NotCompacted, match="equality deletes"):
+        names(run_once([lake.job()], lease_of(lake, "one")))
+
+
+def test_a_file_without_field_ids_is_never_taken_for_one_of_nulls(lake: Lake) -> None:
+    (file, *_) = lake.writer().stage(lake.changes.frame([(1, 5)])[0]).data_files
+    path = file.file_path.removeprefix("file://")
+    rows = pq.read_table(path)
+    plain = [column.remove_metadata() for column in rows.schema]
+    pq.write_table(rows.cast(pa.schema(plain)), path)
+    append(lake, amended(file, file_size_in_bytes=Path(path).stat().st_size))
+    with pytest.raises(NotCompacted, match="has no field id"):
+        names(run_once([lake.job()], lease_of(lake, "one")))
+    assert file.file_path in {task.file.file_path for task in table(lake).scan().plan_files()}
+
+
+def test_a_table_that_is_partitioned_otherwise_by_another_engine_keeps_every_row(lake: Lake) -> None:
+    with table(lake).update_spec() as update:
+        update.add_identity("place")
+    for value in (7, 8, 9):
+        rows, _to = lake.changes.frame([(3, value)])
+        append(lake, Writing.of(table(lake)).data_file(rows, Record(0, "p3")))
+    with table(lake).update_spec() as update:
+        update.remove_field("place")
+    before = values(lake)
+    lake.properties(min_input_files="2")
+    assert names(run_once([lake.job()], lease_of(lake, "one"))) == ["notes"]
+    assert values(lake) == before
+    spec_ids = {task.file.spec_id for task in table(lake).scan().plan_files()}
+    assert len(spec_ids) == 2
+
+
+def values(lake: Lake) -> list[int]:
+    return sorted(pl.DataFrame(pl.from_arrow(table(lake).scan().to_arrow()))["value"].to_list())
+
+
+def test_a_compactor_that_starts_before_its_catalog_waits_for_it() -> None:
+    now, troubles = iter(range(100)), [AWAY_TROUBLE, AWAY_TROUBLE]
+
+    def opened() -> str:
+        if troubles:
+            raise troubles.pop()
+        return "a catalog"
+
+    assert wait_for(opened, 10, NoPause(), lambda: next(now)) == "a catalog"
+
+
+def test_a_compactor_gives_up_when_its_patience_is_over() -> None:
+    now, asked = iter(range(100)), list[int]()
+
+    def opened() -> str:
+        asked.append(1)
+        raise AWAY_TROUBLE
+
+    with pytest.raises(ServerTrouble):
+        wait_for(opened, 3, NoPause(), lambda: next(now))
+    assert 1 < len(asked) < 6
+    with pytest.raises(ServerTrouble):
+        wait_for(opened, 0, NoPause(), lambda: next(now))
+
+
+class NoPause(Event):
+    """Nobody asks to stop, and time passes by the clock of the test."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        return False
