@@ -108,6 +108,15 @@ class Image(msgspec.Struct, Generic[R], gc=False):
     after: R | None = None
 
 
+class Images(msgspec.Struct):
+    """What a person looks at of an envelope of any table, contract or not: both images, if it has them."""
+
+    op: str
+    source: Stamp
+    before: Any = None
+    after: Any = None
+
+
 class Codec:
     """Decoders and encoders of one contract.
 
@@ -334,4 +343,14 @@ def decode_envelope(value: bytes) -> Envelope[dict[str, Any]]:
     return _ANY.decode(value)
 
 
+def decode_images(value: bytes) -> Images:
+    """Decode what is to be looked at of an envelope, of any version of Debezium.
+
+    Raises:
+        `MALFORMED`: the bytes are no Debezium envelope.
+    """
+    return _IMAGES.decode(value)
+
+
+_IMAGES: msgspec.json.Decoder[Images] = msgspec.json.Decoder(Images)
 _ANY: msgspec.json.Decoder[Envelope[dict[str, Any]]] = msgspec.json.Decoder(Envelope[dict[str, Any]])

@@ -82,6 +82,7 @@ def describe(topic: str, output: str) -> None:
 @click.option("--since", metavar="TIME", help="from 10m, 2h, 1d ago, or an ISO time (UTC unless it has a zone)")
 @click.option("--partition", type=int, help="this partition only")
 @click.option("--key", metavar="KEY", help="""this key only: its value, or '{"column": "value", ...}'""")
+@click.option("--everywhere", is_flag=True, help="with --key: in every partition, not only in the one it belongs to")
 @click.option("-f", "--follow", is_flag=True, help="go on with what comes; Ctrl-C ends")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one object a line")
 def tail(
@@ -91,6 +92,7 @@ def tail(
     since: str | None,
     partition: int | None,
     key: str | None,
+    everywhere: bool,
     follow: bool,
     output: str,
 ) -> None:
@@ -104,11 +106,14 @@ def tail(
     olist topics tail orders --since 10m              what came within 10 minutes
     olist topics tail orders --partition 2 --offset 500 -n 20
     olist topics tail orders --key 9f1c0a77de         the whole life of one order
+    olist topics tail orders --key 9f1c0a77de --everywhere
     olist topics tail order_items --key '{"order_id": "9f1c0a", "order_item_id": 1}'
     olist topics tail orders -o json | jq .changed
     """
     if offset is not None and since is not None:
         raise click.UsageError("--offset and --since both say where to begin; give one of them")
+    if everywhere and (key is None or partition is not None):
+        raise click.UsageError("--everywhere is for --key, and without --partition")
     current = settings()
     broker = Broker(current)
     name = broker.find(topic, current.topic_prefix)
@@ -116,13 +121,23 @@ def tail(
     beginning = moment(since, datetime.now(UTC)) if since is not None else None
     if records is None and offset is None and beginning is None and key is None:
         records = 10
-    wanted = Wanted(records, offset, beginning, partition, None if key is None else key_bytes(key, contract))
+    wanted = Wanted(
+        records, offset, beginning, partition, None if key is None else key_bytes(key, contract), everywhere
+    )
     (survey,) = broker.survey([name])
     looked_at = Tail(broker, survey.state, contract, wanted)
+    if key is not None and partition is None and not everywhere:
+        click.echo(_where(looked_at), err=True)
     shown = as_json if output == "json" else line
     for seen in chain(looked_at.there(), looked_at.next() if follow else ()):
         # JSON is UTF-8 whatever the terminal's encoding is; a line shows there what it can.
         click.echo(shown(seen, contract).encode() if output == "json" else shown(seen, contract))
+
+
+def _where(looked_at: Tail) -> str:
+    """Said, since a record that another kind of producer wrote may lie in any partition."""
+    (own,), count = looked_at.partitions, len(looked_at.state.end)
+    return f"looking in partition {own} of {count}, where this key belongs; --everywhere looks in all"
 
 
 def contract_of(topic: str, current: Settings) -> Contract | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from olist.changes import MALFORMED, Envelope, Position, codec, decode_envelope
+from olist.changes import MALFORMED, Images, Position, codec, decode_images
 from olist.contracts import Contract
 from olist.errors import BadRecord
 from olist.topics.reading import Consumed
@@ -80,7 +80,7 @@ def _loose(position: Position, at: int, key: bytes | None, value: bytes | None, 
             _image(envelope.after),
             _changed(envelope),
             _has_before(envelope),
-            committed_us=envelope.source.ts_us,
+            committed_us=envelope.source.committed_us(),
             headers=headers,
         )
     shown = _json(value)
@@ -89,19 +89,19 @@ def _loose(position: Position, at: int, key: bytes | None, value: bytes | None, 
     return Seen(position, at, "bytes", shown_key, raw=shown, headers=headers)
 
 
-def _envelope(value: bytes) -> Envelope[dict[str, Any]] | None:
-    """The whole envelope; None for a value that is none, or one that lacks parts a reader of changes does not need."""
+def _envelope(value: bytes) -> Images | None:
+    """What there is to see of an envelope; None for a value that is none."""
     try:
-        return decode_envelope(value)
+        return decode_images(value)
     except MALFORMED:
         return None
 
 
-def _has_before(envelope: Envelope[dict[str, Any]]) -> bool:
+def _has_before(envelope: Images) -> bool:
     return envelope.op == "u" and bool(_image(envelope.before))
 
 
-def _changed(envelope: Envelope[dict[str, Any]]) -> dict[str, tuple[Any, Any]]:
+def _changed(envelope: Images) -> dict[str, tuple[Any, Any]]:
     """Field -> (old, new) of an update. Only there: under default identity a delete's before-image is made up."""
     before, after = _image(envelope.before), _image(envelope.after)
     if envelope.op != "u" or not before:

@@ -19,11 +19,11 @@ def moment(text: str, now: datetime) -> datetime:
     Raises:
         BadInput: neither.
     """
-    if match := AGO.fullmatch(text.strip()):
-        return now - timedelta(**{UNITS[match[2]]: int(match[1])})
     try:
+        if match := AGO.fullmatch(text.strip()):
+            return now - timedelta(**{UNITS[match[2]]: int(match[1])})
         at = datetime.fromisoformat(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # the second: longer ago than any calendar reaches
         raise BadInput(f"{text!r} is no time", hint="write 10m, 2h, 1d, or 2018-08-01T12:00:00") from error
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 

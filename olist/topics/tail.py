@@ -27,13 +27,17 @@ WIDER = 4
 
 @dataclass(frozen=True)
 class Wanted:
-    """What was asked for. `offset` and `since` begin somewhere and go forward; otherwise the newest are shown."""
+    """What was asked for. `offset` and `since` begin somewhere and go forward; otherwise the newest are shown.
+
+    A `key` is looked for in the partition where it belongs, unless it shall be looked for `everywhere`.
+    """
 
     records: int | None
     offset: int | None = None
     since: datetime | None = None
     partition: int | None = None
     key: bytes | None = None
+    everywhere: bool = False
 
     @property
     def forward(self) -> bool:
@@ -73,7 +77,7 @@ class Tail:
     def __init__(self, broker: Broker, state: TopicState, contract: Contract | None, wanted: Wanted) -> None:
         self.broker, self.state, self.contract, self.wanted = broker, state, contract, wanted
         only = wanted.partition
-        if wanted.key is not None and only is None:
+        if wanted.key is not None and only is None and not wanted.everywhere:
             only = partition_of(wanted.key, len(state.end))
         self.partitions = partitions_of(state, only)
 
@@ -111,7 +115,7 @@ class Tail:
         if self.wanted.offset is not None:
             return clamped(self.state, dict.fromkeys(self.partitions, self.wanted.offset))
         assert self.wanted.since is not None
-        return self._at(int(self.wanted.since.timestamp() * 1000))
+        return self._at(max(0, int(self.wanted.since.timestamp() * 1000)))  # below 0 are Kafka's own marks
 
     def _at(self, timestamp_ms: int) -> dict[int, int]:
         """Per partition the first offset at or after a time; the end where there is none."""
@@ -131,7 +135,19 @@ class Tail:
 
     def _kept(self, messages: Iterable[Consumed]) -> Iterator[Consumed]:
         key = self.wanted.key
-        return (m for m in messages if key is None or m.key() == key)
+        return (m for m in messages if key is None or m.key() == key or self._spells_the_same(m.key(), key))
+
+    def _spells_the_same(self, found: bytes | None, key: bytes) -> bool:
+        """True for the same key in other bytes (spaces, order), which belongs to another partition: looked for
+        everywhere only.
+        """
+        if not self.wanted.everywhere or self.contract is None or found is None:
+            return False
+        made = codec(self.contract)
+        try:
+            return made.decode_key(found) == made.decode_key(key)
+        except MALFORMED:
+            return False
 
     def _seen(self, message: Consumed) -> Seen:
         at = Position(self.state.topic, message.partition(), message.offset())

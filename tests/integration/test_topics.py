@@ -16,6 +16,7 @@ from olist.changes import codec
 from olist.contracts import Contract
 from olist.errors import BadInput, ServerTrouble
 from olist.kafka_client import client_options
+from olist.partitioner import partition_of
 from olist.settings import Settings
 from olist.settings import settings as process_settings
 from olist.stack.local import Stack
@@ -63,7 +64,7 @@ def olist(shop: Settings, contract: Contract, monkeypatch: pytest.MonkeyPatch) -
 
 def lines(result: Result) -> list[dict[str, Any]]:
     assert result.exit_code == 0, result
-    return [json.loads(line) for line in result.output.splitlines()]
+    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def test_ls_shows_the_prefixs_topics_and_all_shows_others(olist: Any, shop: Settings, contract: Contract) -> None:
@@ -120,6 +121,23 @@ def test_tail_follows_what_comes(shop: Settings) -> None:
     (seen,) = islice(tail.next(), 1)
     assert (seen.op, seen.key) == ("c", {"parcel_id": "after", "leg": 1})
     broker.admin.delete_topics([state.topic])[state.topic].result()
+
+
+def test_a_key_that_another_producer_put_elsewhere_is_found_everywhere(
+    olist: Any, shop: Settings, contract: Contract
+) -> None:
+    key = '{"parcel_id": "p30", "leg": 1}'
+    own = partition_of(key_bytes(key, contract), shop.partitions)
+    producer = Producer(client_options(shop))
+    producer.produce(contract.topic(shop.topic_prefix), key=key, value=b"{}", partition=(own + 1) % shop.partitions)
+    producer.flush()
+    here = olist("tail", contract.table, "--key", key, "-o", "json")
+    assert f"partition {own} of {shop.partitions}" in here.stderr
+    assert "--everywhere" in here.stderr
+    assert [one["op"] for one in lines(here)] == ["c"]
+    there = olist("tail", contract.table, "--key", key, "--everywhere", "-o", "json")
+    assert not there.stderr
+    assert [one["op"] for one in lines(there)] == ["c", "bad"]
 
 
 def test_every_key_is_found_in_the_one_partition_it_is_looked_for(shop: Settings, contract: Contract) -> None:
