@@ -53,9 +53,12 @@ class Writing:
     def data_file(self, frame: pl.DataFrame, partition: Record) -> DataFile:
         """Write rows of one lake partition. `frame` has the schema's columns in any order; missing ones are null."""
         arrow_schema = schema_to_pyarrow(self.schema, include_field_ids=True)
-        absent = [name for name in arrow_schema.names if name not in frame.columns]
-        frame = frame.with_columns([pl.lit(None).alias(name) for name in absent]).select(arrow_schema.names)
-        rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(arrow_schema)
+        there = [field for field in arrow_schema if field.name in frame.columns]
+        rows = frame.select([field.name for field in there]).to_arrow(compat_level=pl.CompatLevel.oldest())
+        rows = rows.cast(pa.schema(there))
+        for at, column in enumerate(arrow_schema):
+            if column.name not in frame.columns:
+                rows = rows.add_column(at, column, pa.nulls(frame.height, column.type))
         return self._write(rows, self.schema, DataFileContent.DATA, partition)
 
     def delete_file(self, paths: pa.Array[Any], rows: pa.Array[Any], partition: Record) -> DataFile:

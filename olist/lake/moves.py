@@ -38,11 +38,12 @@ class NewFile(msgspec.Struct, frozen=True):
 
     path: str
     partition: tuple[Any, ...]
+    spec_id: int | None = None  # of its partition spec; files of moves of earlier versions do not say it
 
     @classmethod
     def of(cls, file: DataFile) -> NewFile:
         """As the manifest has it."""
-        return cls(file.file_path, tuple(file.partition[i] for i in range(len(file.partition))))
+        return cls(file.file_path, tuple(file.partition[i] for i in range(len(file.partition))), file.spec_id)
 
     @property
     def record(self) -> Record:

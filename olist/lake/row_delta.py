@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import (
     DataFile,
     DataFileContent,
@@ -32,6 +33,7 @@ from pyiceberg.typedef import EMPTY_DICT, Identifier
 
 from olist.lake.contents import Manifests
 
+WRITTEN_VERSION = 2  # of the format; PyIceberg makes no manifests of a newer one
 MOST_ENTRIES = 1000  # in a manifest that a rewrite writes; one with less than half of that is merged into another
 
 
@@ -51,6 +53,8 @@ class MonotonicCatalog(SqlCatalog):
     ) -> StagedTable:
         if current_table is None:
             return super()._update_and_stage_table(current_table, table_identifier, requirements, updates)
+        if current_table.format_version > WRITTEN_VERSION and any(isinstance(u, AddSnapshotUpdate) for u in updates):
+            raise CommitFailedException("another engine has upgraded the table's format meanwhile")
         newest_ms = _newest_ms(current_table.metadata)
         updates = tuple(_younger_than(newest_ms, update) for update in updates)
         staged = super()._update_and_stage_table(current_table, table_identifier, requirements, updates)
@@ -163,12 +167,16 @@ class RowDelta(_Producer):
         return [*self._write_delete_files_manifest(), *manifests]
 
     def _write_delete_files_manifest(self) -> list[ManifestFile]:
-        if not self._delete_files:
-            return []
-        with self._writer(ManifestContent.DELETES, self._transaction.table_metadata.default_spec_id) as writer:
-            for delete_file in self._delete_files:
+        by_spec: dict[int, list[DataFile]] = defaultdict(list)
+        for delete_file in self._delete_files:
+            by_spec[delete_file.spec_id].append(delete_file)
+        return [self._write_delete_manifest(spec_id, files) for spec_id, files in by_spec.items()]
+
+    def _write_delete_manifest(self, spec_id: int, files: Sequence[DataFile]) -> ManifestFile:
+        with self._writer(ManifestContent.DELETES, spec_id) as writer:
+            for delete_file in files:
                 writer.add(self._added(delete_file))
-        return [writer.to_manifest_file()]
+        return writer.to_manifest_file()
 
     def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
         added = [*self._added_data_files, *self._delete_files]

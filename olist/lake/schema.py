@@ -128,9 +128,3 @@ def change_schema(update: UpdateSchema, there: tuple[Column, ...], change: Evolu
             change_schema(update, old.columns, inside, (*path, "element"))
         else:
             update.update_column(path, iceberg_type(column.type))
-
-
-def contract_columns(schema: Schema) -> tuple[Column, ...]:
-    """The table's columns as contract columns, without the origin columns."""
-    fields = [field for field in schema.fields if field.name not in ORIGIN_TYPES]
-    return tuple(Column(field.name, contract_type(field.field_type), not field.required) for field in fields)

@@ -34,23 +34,22 @@ from pyiceberg.typedef import Record
 
 from olist.batches import OFFSET, OP, PARTITION
 from olist.contracts import Contract, Evolution, evolve
-from olist.errors import ContractRefused, ServerTrouble, TargetRewound
+from olist.errors import BadInput, ServerTrouble, TargetRewound
 from olist.lake.ancestry import CARRIER, MOVED, POSITIONS, table_positions
 from olist.lake.catalog import identifier
 from olist.lake.files import Writing
 from olist.lake.key_index import FREE, I64, U64, KeyIndex, Rewrite, fingerprints, pack, unpack
 from olist.lake.live_rows import ROW, live_rows
-from olist.lake.moves import DROPPED, Moves, moves_since
+from olist.lake.moves import DROPPED, Moves, NewFile, moves_since
 from olist.lake.orphans import may_be_swept, wall_ms
 from olist.lake.partitions import split
 from olist.lake.pressure import table_pause_s
 from olist.lake.row_delta import OneCommit, RowDelta
-from olist.lake.schema import PROPERTIES, change_schema, contract_columns, iceberg_schema, partition_spec
+from olist.lake.schema import PROPERTIES, change_schema, iceberg_schema, partition_spec
 from olist.lake.trouble import lake_trouble
+from olist.lake.writable import COLUMNS, columns_said, columns_there, refuse_unwritable, said_of
 from olist.positions import Positions
 
-KEY = "olist.key"  # table property: the contract's key columns
-PARTITION_BY = "olist.partition-by"  # table property: the column by whose month it is partitioned
 MAX_CONFLICTS = 20
 
 
@@ -74,8 +73,9 @@ class LakeTable:
     ) -> None:
         self.catalog, self.contract, self.history, self.now_ms = catalog, contract, history, now_ms
         self.name = f"{contract.table}_changes" if history else contract.table
+        self._said = said_of(contract, history=history)
         self.index = KeyIndex()
-        self._partition_of: list[Record] = []  # by file number
+        self._lies_in: list[tuple[int, Record]] = []  # by file number: the id of its partition spec, and its partition
         self._opened: Table | None = None
         self._indexed: int | None = None  # the snapshot whose rows the index knows
 
@@ -124,7 +124,7 @@ class LakeTable:
         """
         if self.history:
             return
-        self.index, self._partition_of, self._indexed = KeyIndex(), [], None
+        self.index, self._lies_in, self._indexed = KeyIndex(), [], None
         try:
             with lake_trouble():
                 self._index_rows(pl.col(PARTITION).is_in(sorted(partitions)))
@@ -183,9 +183,19 @@ class LakeTable:
             return self.catalog.table_exists(identifier(self.name))
 
     def drop(self) -> None:
-        """Remove the table and its files."""
+        """Remove the table and its files.
+
+        Raises:
+            BadInput: its ``gc.enabled`` says that its files are not to be deleted.
+        """
         with lake_trouble():
             try:
+                there = self.catalog.load_table(identifier(self.name))
+                if there.properties.get("gc.enabled", "true").lower() == "false":
+                    raise BadInput(
+                        f"lake table {self.name}: gc.enabled is false: its files are not to be deleted",
+                        hint="other tables may share them; set gc.enabled to true if none does",
+                    )
                 self.catalog.purge_table(identifier(self.name))
             except NoSuchTableError:
                 return
@@ -198,31 +208,20 @@ class LakeTable:
             schema = iceberg_schema(self.contract, history=self.history)
             spec = partition_spec(self.contract, schema, history=self.history)
         try:
-            return self.catalog.create_table(name, schema, partition_spec=spec, properties=PROPERTIES | self._said())
+            return self.catalog.create_table(name, schema, partition_spec=spec, properties=PROPERTIES | self._said)
         except TableAlreadyExistsError:  # another process was faster
             return self.catalog.load_table(name)
 
     def _evolve(self, table: Table) -> None:
-        for name, says in self._said().items():
-            if (was := table.properties.get(name, says)) != says:
-                raise ContractRefused(
-                    f"lake table {self.name}: {name} was ({was}), the contract's is ({says})",
-                    hint="another key or partitioning lays other files: rebuild the table from the topic",
-                )
-        there = contract_columns(table.schema())
-        if self.history:  # nothing but the key is required there, whatever the contract says
-            want = {column.name: column.nullable for column in self.contract.columns}
-            there = tuple(replace(column, nullable=want.get(column.name, True)) for column in there)
+        refuse_unwritable(table, self.contract, history=self.history)
+        there = columns_there(table, self.contract, history=self.history)
         change = evolve(f"lake table {self.name}", there, self.contract.columns)
         if change == Evolution():
             return
-        with table.update_schema() as update:
-            change_schema(update, there, change)
-
-    def _said(self) -> dict[str, str]:
-        """What the schema cannot say of the contract."""
-        by = self.contract.partition_by
-        return {KEY: " ".join(self.contract.key), PARTITION_BY: by.column if by and not self.history else ""}
+        with table.transaction() as transaction:
+            with transaction.update_schema() as update:
+                change_schema(update, there, change)
+            transaction.set_properties(self._said | {COLUMNS: columns_said(table, self.contract)})
 
     def _head(self) -> int | None:
         snapshot = self.table.current_snapshot()
@@ -270,14 +269,14 @@ class LakeTable:
         """Position deletes of rows, one file per lake partition of the files they are in."""
         numbers, rows = unpack(replaced)
         used, places = np.unique(numbers, return_inverse=True)
-        by_partition: dict[Record, list[int]] = {}
+        by_partition: dict[tuple[int, Record], list[int]] = {}
         for place, number in enumerate(used.tolist()):
-            by_partition.setdefault(self._partition_of[number], []).append(place)
+            by_partition.setdefault(self._lies_in[number], []).append(place)
         paths = pa.array([self.index.files[number] for number in used.tolist()], type=pa.string())
         made = []
-        for part, members in by_partition.items():
-            here = np.isin(places, members)
-            made.append(writing.delete_file(paths.take(places[here].astype(np.int64)), pa.array(rows[here]), part))
+        for (spec_id, part), members in by_partition.items():
+            here, of_spec = np.isin(places, members), replace(writing, spec=self.table.specs()[spec_id])
+            made.append(of_spec.delete_file(paths.take(places[here].astype(np.int64)), pa.array(rows[here]), part))
         return made
 
     def _commit_once(self, staged: Staged, positions: Positions, moved: dict[int, tuple[int, int]]) -> None:
@@ -285,7 +284,13 @@ class LakeTable:
         summary = {MOVED: msgspec.json.encode(moved).decode(), POSITIONS: positions.encode()}
         delta = RowDelta(transaction, staged.data_files, staged.delete_files, summary)
         delta.commit()
-        transaction.set_properties({POSITIONS: positions.encode(), CARRIER: str(delta.snapshot_id)})
+        transaction.set_properties(
+            {
+                POSITIONS: positions.encode(),
+                CARRIER: str(delta.snapshot_id),
+                COLUMNS: columns_said(self.table, self.contract),
+            }
+        )
         self._opened = transaction.commit_transaction()
 
     def _expect(self, held: Positions, to: Mapping[int, int]) -> Positions:
@@ -305,6 +310,7 @@ class LakeTable:
                 raise TargetRewound(f"lake table {self.name} was dropped since this process opened it") from error
             if self.table.metadata.table_uuid != before.metadata.table_uuid:
                 raise TargetRewound(f"lake table {self.name} was dropped and made again since this process opened it")
+            refuse_unwritable(self.table, self.contract, history=self.history)
             self._expect(held, to)  # what another has moved, or set back, is not followed
             if not self.history and len(self.index):
                 self._follow_rewrites(before, staged)
@@ -334,7 +340,9 @@ class LakeTable:
         known = self.index.numbers(moves.to)
         if not known:
             return
-        new = np.array([self._number(file.path, file.record) for file in moves.new], dtype=np.int64)
+        new = np.array(
+            [self._number(file.path, self._spec_of(file), file.record) for file in moves.new], dtype=np.int64
+        )
         rewrite = Rewrite({number: _renumbered(moves.to[path], new) for path, number in known.items()})
         replaced = rewrite.translate(staged.replaced)
         if FREE in replaced or not self.index.follow(rewrite):
@@ -348,13 +356,16 @@ class LakeTable:
             self._place(keys, data_file, np.arange(len(keys), dtype=np.int64))
 
     def _place(self, keys: U64, data_file: DataFile, rows: I64) -> None:
-        self.index.put(keys, pack(self._number(data_file.file_path, data_file.partition), rows))
+        self.index.put(keys, pack(self._number(data_file.file_path, data_file.spec_id, data_file.partition), rows))
 
-    def _number(self, path: str, partition: Record) -> int:
+    def _spec_of(self, file: NewFile) -> int:
+        return self.table.spec().spec_id if file.spec_id is None else file.spec_id
+
+    def _number(self, path: str, spec_id: int, partition: Record) -> int:
         """The index's number of a data file, its lake partition remembered."""
         number = self.index.file_number(path)
-        self._partition_of += [partition] * (number + 1 - len(self._partition_of))
-        self._partition_of[number] = partition
+        self._lies_in += [(spec_id, partition)] * (number + 1 - len(self._lies_in))
+        self._lies_in[number] = spec_id, partition
         return number
 
 
