@@ -17,6 +17,7 @@ from olist.lake.ancestry import table_positions
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.live_rows import live_rows
 from olist.lake.trouble import lake_trouble
+from olist.lake.writable import refuse_unwritable
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.check.held import Held, empty, names
@@ -28,12 +29,16 @@ def read(contract: Contract, settings: Settings) -> Held | None:
     """Rows and positions of one and the same commit; None when the lake has no such table.
 
     Raises:
+        ContractRefused: others have made of the table what cannot be read exactly.
         ServerTrouble: catalog or storage does not answer.
         PositionRefused: another engine has set the table back.
         Stopped: a file that the table names is gone.
     """
     with _table(contract, settings) as table:
-        return None if table is None else _consistent(table, contract)
+        if table is None:
+            return None
+        refuse_unwritable(table, contract)
+        return _consistent(table, contract)
 
 
 def positions(contract: Contract, settings: Settings) -> Positions | None:
