@@ -26,6 +26,9 @@ from tests.laws.readers import Rows, plain, scanned
 
 Key = tuple[Any, ...]
 
+DAY_US = 86_400_000_000
+SENT_AT = 17_000 * DAY_US  # in 2016: times around 1970 are milliseconds that were taken for microseconds
+
 
 class Lake:
     """A table on this machine's disk, and what it should hold."""
@@ -98,7 +101,7 @@ def filled(lake: Lake) -> None:
     """Six commits with updates and deletes, in two months, and lists of every kind."""
     for batch in range(6):
         rows = [
-            parcel(f"p{n}", sent_at=n % 2 * 40 * 86_400_000_000, items=items(n % 5, batch), returned=lists(n, batch))
+            parcel(f"p{n}", sent_at=SENT_AT + n % 2 * 40 * DAY_US, items=items(n % 5, batch), returned=lists(n, batch))
             for n in range(batch, batch + 12)
         ]
         lake.write(upserts(lake.contract, rows, first_offset=batch * 100))
