@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from olist.atomic import write_atomically
+
 Phase = Literal["waiting", "starting", "ready", "crashed", "stopped", "external"]
 
 
@@ -31,13 +33,11 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_state(path: Path, state: RunState) -> None:
     """Replace the file at once, so that a reader sees the old state or the new one."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
-    temporary.replace(path)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(state)))
 
 
 def read_state(path: Path) -> RunState | None:
-    """The last written state, or None when there is none. A reader must ask `lock.held` whether it is still true."""
+    """The last written state, or None when there is none. Whether it is still true, `Home.supervisor` says."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=RunState)
     except FileNotFoundError:

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 from confluent_kafka import Producer
 
+from olist.atomic import write_atomically
 from olist.contracts import Contract
 from olist.errors import ServerTrouble
 from olist.kafka_client import client_options
@@ -143,9 +144,7 @@ def put(settings: Settings, topic: str, rows: Edits) -> None:
 
 def write_kept(path: Path, replaced: list[Replaced]) -> None:
     """Write down what is about to be replaced."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(msgspec.msgpack.encode(replaced))
-    temporary.replace(path)
+    write_atomically(path, msgspec.msgpack.encode(replaced))
 
 
 def read_kept(path: Path) -> list[Replaced]:

@@ -11,6 +11,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from olist.atomic import write_atomically
+
 Engine = Literal["flink", "faust"]
 Target = Literal["local", "k8s"]
 Wanted = Literal["running", "stopped"]
@@ -95,9 +97,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 def write(path: Path, value: msgspec.Struct) -> None:
     """Replace the file at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
-    temporary.replace(path)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n")
 
 
 def read(path: Path, kind: type[S]) -> S | None:

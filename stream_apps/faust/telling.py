@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from olist.atomic import write_atomically
 from olist.errors import BadRecord
 
 Phase = Literal["starting", "recovering", "running", "stopping", "failed"]
@@ -75,6 +76,4 @@ class Told:
         status.at_s, status.last_event_us = time.time(), self.newest_us or None
         status.cpu_s = time.process_time() - self._began_cpu_s
         if self.path is not None:
-            beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-            beside.write_bytes(msgspec.json.encode(status))
-            beside.replace(self.path)
+            write_atomically(self.path, msgspec.json.encode(status))
