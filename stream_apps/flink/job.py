@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from olist.errors import BadInput, StackError
 from olist.settings import Settings
@@ -18,6 +20,7 @@ from olist.stack.java import java_home
 from stream_apps.app import FlinkApp
 from stream_apps.flink.ddl import insert, names, statements, topic_table
 from stream_apps.flink.forgetting import Remembered, forgetting
+from stream_apps.flink.plan_cache import cached, without_places
 
 DRIVER = Path(__file__).with_name("driver.py")
 COMPILE_WITHIN_S = 180.0
@@ -68,30 +71,42 @@ def encode(job: Job) -> bytes:
 def compile_plan(settings: Settings, job: Path, plan: Path) -> None:
     """Write the plan of a job file, in a process of PyFlink's own environment; takes 5-15 s, and no cluster.
 
-    The states of what the job remembers for a time have that time in the plan.
+    One that was compiled before comes from the user's cache. The states of what the job remembers for a time have that
+    time in the plan.
 
     Raises:
         BadInput: Flink refuses the statements; its last words say why.
         StackError: there is no PyFlink, no Java, or no end to it.
     """
-    environment = flink_environment(settings)
+    whole = msgspec.json.decode(job.read_bytes(), type=Job)
+    bare = replace(whole, name="plan", statements=[without_places(one) for one in whole.statements], remembered={})
+    environment, connectors = flink_environment(settings), locked("flink")
+    made_from = (bare, environment.version, [(jar.coordinate, jar.sha256) for jar in connectors], DRIVER.read_text())
+    made = cached(settings.cache / "flink-plans", made_from, lambda: _compiled(settings, bare, told=job))
+    plan.write_bytes(forgetting(made, whole.remembered))
+
+
+def _compiled(settings: Settings, job: Job, told: Path) -> bytes:
+    """As PyFlink makes it. Flink's own variables are left out: they could name another configuration."""
     jars = ";".join(Installer(settings.cache).path(jar).as_uri() for jar in locked("flink"))
-    command = [str(environment.python), str(DRIVER), "compile", str(job), str(plan), jars]
-    try:
-        done = subprocess.run(
-            command,
-            env={**settings.environment(), "JAVA_HOME": str(java_home(settings))},
-            capture_output=True,
-            text=True,
-            timeout=COMPILE_WITHIN_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise StackError(f"{job}: no plan within {COMPILE_WITHIN_S:g} s") from error
-    if done.returncode:
-        raise BadInput(f"{job}: Flink refuses it\n{last_words(done.stderr)}", hint="mend the app's SELECT")
-    remembered = msgspec.json.decode(job.read_bytes(), type=Job).remembered
-    plan.write_bytes(forgetting(plan.read_bytes(), remembered))
+    variables = {name: value for name, value in settings.environment().items() if not name.startswith("FLINK_")}
+    with tempfile.TemporaryDirectory(prefix="olist-plan-") as folder:
+        file, plan = Path(folder, "job.json"), Path(folder, "plan.json")
+        file.write_bytes(encode(job))
+        try:
+            done = subprocess.run(
+                [str(flink_environment(settings).python), str(DRIVER), "compile", str(file), str(plan), jars],
+                env={**variables, "JAVA_HOME": str(java_home(settings))},
+                capture_output=True,
+                text=True,
+                timeout=COMPILE_WITHIN_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StackError(f"{told}: no plan within {COMPILE_WITHIN_S:g} s") from error
+        if done.returncode:
+            raise BadInput(f"{told}: Flink refuses it\n{last_words(done.stderr)}", hint="mend the app's SELECT")
+        return plan.read_bytes()
 
 
 def last_words(output: str) -> str:
