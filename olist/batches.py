@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
@@ -53,6 +53,7 @@ T = TypeVar("T")
 
 # What a sink knows of a change beside its row. Not `_partition`: Iceberg's engines reserve that name for themselves.
 OP, PARTITION, OFFSET, COMMITTED_AT = "_op", "_kafka_partition", "_kafka_offset", "_committed_at"
+_LONE, _BEFORE = "_lone", "_op_before"
 META = (OP, PARTITION, OFFSET, COMMITTED_AT)
 META_SCHEMA: dict[str, pl.DataType] = {
     OP: pl.String(),
@@ -69,6 +70,12 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
     def partition(self) -> int: ...  # noqa: D102
     def offset(self) -> int: ...  # noqa: D102
+
+
+class StampedRecord(Record, Protocol):
+    """A record with Kafka's own time: what kind it is of (0: none), and milliseconds since 1970."""
+
+    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -93,10 +100,32 @@ class Batch:
     next: dict[int, int]
     rejected: tuple[Rejected, ...] = ()
     unknown: Mapping[str, int] = field(default_factory=dict)  # field the contract does not know -> records that had it
+    tombstones: frozenset[tuple[int, int]] = frozenset()  # (partition, offset) of deletes without a value
 
     def last_per_key(self) -> pl.DataFrame:
         """The last change of each key: what a table of current rows needs of the batch."""
         return self.frame.unique(subset=self.contract.key, keep="last", maintain_order=True)
+
+    def every_change(self, were_live: Callable[[pl.DataFrame], pl.Series]) -> pl.DataFrame:
+        """All changes: what a history needs of the batch. A delete and the tombstone behind it are one.
+
+        A tombstone is a delete of its own where its key was live: as the change before it in the batch left it, else as
+        `were_live` says of the rows with keys that have none there.
+        """
+        if not self.tombstones:
+            return self.frame
+        partitions, offsets = zip(*self.tombstones, strict=True)
+        at = pl.DataFrame({PARTITION: partitions, OFFSET: offsets, _LONE: True}, schema_overrides={PARTITION: pl.Int32})
+        before = pl.col(OP).shift(1).over(self.contract.key)
+        frame = self.frame.with_columns(before.alias(_BEFORE))
+        frame = frame.join(at, on=[PARTITION, OFFSET], how="left", maintain_order="left")
+        is_lone, is_first = frame[_LONE].fill_null(value=False), frame[_BEFORE].is_null()
+        live = frame[_BEFORE].fill_null("d") != "d"
+        asked = is_lone & is_first
+        if asked.any():
+            rows = asked.arg_true()
+            live = live.scatter(rows, were_live(frame.filter(asked).select(self.frame.columns)))
+        return self.frame.filter(~is_lone | live)
 
     def without(self, refused: Sequence[tuple[int, str]], records: Sequence[Record], stage: str) -> Batch:
         """The batch less the rows (index into `frame`, reason) that one target refuses."""
@@ -109,7 +138,7 @@ class Batch:
             rejected.append(Rejected(by_position[at], BadRecord(self.topic, *at, reason, stage=stage)))
         gone = pl.Series([row for row, _ in refused], dtype=pl.UInt32)
         frame = self.frame.with_row_index("_row").filter(~pl.col("_row").is_in(gone.implode())).drop("_row")
-        return Batch(self.contract, self.topic, frame, self.next, tuple(rejected), self.unknown)
+        return replace(self, frame=frame, rejected=tuple(rejected))
 
 
 def polars_type(kind: Type) -> pl.DataType:
@@ -134,7 +163,7 @@ def frame_schema(contract: Contract) -> dict[str, pl.DataType]:
     return {column.name: polars_type(column.type) for column in contract.columns} | META_SCHEMA
 
 
-def decode_batch(contract: Contract, topic: str, records: Sequence[Record], partitions: int) -> Batch:
+def decode_batch(contract: Contract, topic: str, records: Sequence[StampedRecord], partitions: int) -> Batch:
     """Decode records of one topic, which has so many partitions, into columns.
 
     Records that fail, or that lie in another partition than their key's own, are in `rejected`; nothing is raised for
@@ -152,15 +181,16 @@ class _Decoded:
         self.contract, self.topic, self.partitions = contract, topic, partitions
         self.codec: Codec = codec(contract)
         self.deleted = contract.row(*[None] * len(contract.columns))  # stands for the row of a delete
-        self.records: Sequence[Record] = ()
+        self.records: Sequence[StampedRecord] = ()
         self.keys: list[Any] = []
         self.images: list[Any] = []
         self.rejected: list[Rejected] = []
         self.unknown: Counter[str] = Counter()
         self.lies_in: list[int] = []  # the partition of each record
         self.next: dict[int, int] = {}
+        self.lone: list[int] = []  # tombstones, by place
 
-    def take(self, records: Sequence[Record]) -> None:
+    def take(self, records: Sequence[StampedRecord]) -> None:
         """Decode records, all at once; those that the strict decoders refuse, or that are no rows, one by one."""
         values = (record.value() for record in records)
         keys = _each(self.codec.key.decode, (record.key() or b"" for record in records))
@@ -175,6 +205,7 @@ class _Decoded:
             records, keys, images = [records[at] for at in good], [keys[at] for at in good], [images[at] for at in good]
         self.records, self.keys, self.images = records, keys, images
         self.lies_in = [record.partition() for record in records]
+        self.lone = [at for at, record in enumerate(records) if record.value() is None]
 
     def _decode_slowly(self, record: Record) -> tuple[Any, Image[Row] | None]:
         """Key and image of a record with fields that the contract does not know; no image for one that is truly bad."""
@@ -205,7 +236,15 @@ class _Decoded:
             for row, reason in bad.items():
                 self._reject(self.records[row], reason)
             frame = frame.filter(~pl.int_range(pl.len()).is_in(list(bad)))
-        return Batch(self.contract, self.topic, frame, self.next, tuple(self.rejected), dict(self.unknown))
+        return Batch(
+            self.contract,
+            self.topic,
+            frame,
+            self.next,
+            tuple(self.rejected),
+            dict(self.unknown),
+            frozenset((self.records[at].partition(), self.records[at].offset()) for at in self.lone),
+        )
 
     def _misplaced(self) -> dict[int, str]:
         """Why a record is refused that lies in another partition than its key's own, by place.
@@ -256,8 +295,16 @@ class _Decoded:
         yield pl.Series(OP, [image.op for image in self.images], dtype=pl.String)
         yield pl.Series(PARTITION, self.lies_in, dtype=pl.Int32)
         yield pl.Series(OFFSET, [r.offset() for r in self.records], dtype=pl.Int64)
-        committed = [image.source.committed_us() for image in self.images]
+        committed: list[int | None] = [image.source.committed_us() for image in self.images]
+        for at in self.lone:
+            committed[at] = _stamped_us(self.records[at])
         yield pl.Series(COMMITTED_AT, committed, dtype=pl.Int64).cast(pl.Datetime("us"))
+
+
+def _stamped_us(record: StampedRecord) -> int | None:
+    """The time that Kafka has for a record, microseconds since 1970; None where it has none."""
+    kind, millis = record.timestamp()
+    return millis * 1000 if kind else None
 
 
 def _each(decode: Callable[[bytes], T], texts: Iterator[bytes]) -> list[T | None]:

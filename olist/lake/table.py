@@ -134,6 +134,10 @@ class LakeTable:
             raise ServerTrouble("lake", f"{self.name}: changed while it was indexed; indexing it anew") from error
         self._indexed = self._head()
 
+    def holds(self, keys: pl.DataFrame) -> pl.Series:
+        """Whether the table has the key of each row now, as far as its index knows."""
+        return pl.Series(self.index.locate(fingerprints(keys, self.contract.key)) != FREE)
+
     def stage(self, changes: pl.DataFrame) -> Staged:
         """Write the files of a batch's changes: for current rows the last change per key, for a history all of them.
 

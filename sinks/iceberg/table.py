@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import polars as pl
 from pyiceberg.catalog.sql import SqlCatalog
 
-from olist.batches import Batch
+from olist.batches import OP, Batch
 from olist.contracts import Contract
 from olist.errors import PositionRefused
 from olist.lake.catalog import open_catalog
@@ -24,6 +24,8 @@ from olist.lake.trouble import lake_trouble
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.base import Refusal, SinkTable
+
+_ROW, _LAST = "_row", "_last_op"
 
 
 class IcebergTable(SinkTable):
@@ -37,10 +39,11 @@ class IcebergTable(SinkTable):
         self._catalog: SqlCatalog | None = None
         self._tables: list[LakeTable] = []
         self._staged: list[tuple[LakeTable, Staged]] = []
+        self._before: Batch | None = None  # the last that was committed, while a history lags behind the current rows
 
     def open(self) -> Positions | None:
         """Positions of the table that lags, since reading goes on there."""
-        self._staged = []
+        self._staged, self._before = [], None
         return _lowest([table.open() for table in self._connected()])
 
     def own(self, partitions: frozenset[int]) -> None:
@@ -62,6 +65,7 @@ class IcebergTable(SinkTable):
             if to:
                 table.commit(staged, stands, to)
         self._staged = []
+        self._before = batch if self._lags(batch) else None
         return held.advanced(batch.next)
 
     def rest_s(self) -> float:
@@ -108,7 +112,38 @@ class IcebergTable(SinkTable):
         return self._tables
 
     def _changes(self, table: LakeTable, batch: Batch) -> pl.DataFrame:
-        return unseen(batch.frame if table.history else batch.last_per_key(), table.positions)
+        changes = batch.every_change(self._were_live) if table.history else batch.last_per_key()
+        return unseen(changes, table.positions)
+
+    def _were_live(self, keys: pl.DataFrame) -> pl.Series:
+        """Whether these tombstones' keys had a row before the batch: as the table of current rows says, yet unwritten.
+
+        Where that stands beyond them (a history that was dropped is read again) it cannot tell. Then a key was live
+        unless the batch before deleted it; nothing is known of a batch that another process took.
+        """
+        (current,) = [table for table in self._tables if not table.history]
+        known = current.holds(keys)
+        is_ahead = unseen(keys.with_row_index(_ROW), current.positions)
+        beyond = ~keys.with_row_index(_ROW)[_ROW].is_in(is_ahead[_ROW].implode())
+        if not beyond.any():
+            return known
+        return pl.select(pl.when(beyond).then(self._were_left_live(keys)).otherwise(known)).to_series()
+
+    def _were_left_live(self, keys: pl.DataFrame) -> pl.Series:
+        if self._before is None:
+            return pl.repeat(value=False, n=keys.height, dtype=pl.Boolean, eager=True)
+        key = list(self.contract.key)
+        last = self._before.last_per_key().select(*key, pl.col(OP).alias(_LAST))
+        found = keys.select(key).join(last, on=key, how="left", maintain_order="left")
+        return found[_LAST].fill_null("u") != "d"
+
+    def _lags(self, batch: Batch) -> bool:
+        """Whether the history is behind the current rows for a partition of the batch."""
+        stands = {table.history: table.positions for table in self._tables}
+        current, history = stands.get(False), stands.get(True)
+        if current is None or not any(table.history for table in self._tables):
+            return False
+        return any(current.next.get(p, 0) > (history.next.get(p, 0) if history else 0) for p in batch.next)
 
 
 def _lowest(held: list[Positions | None]) -> Positions | None:

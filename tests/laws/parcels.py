@@ -123,6 +123,9 @@ class Taken:
     def offset(self) -> int:
         return self.at_offset
 
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1_700_000_000_000 + self.at_offset
+
 
 def partition_of(key: tuple[Any, ...], contract: Contract = PARCELS) -> int:
     """A key stays in its partition."""
