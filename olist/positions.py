@@ -132,3 +132,13 @@ def check_topic(where: str, held: Positions, now: TopicState, only: Container[in
             f"{where}: topic {now.topic} ends below the target's position (partition: (position, end)): {short}",
             hint=way_out,
         )
+
+
+def lag(held: Positions | None, now: TopicState) -> int:
+    """Offsets between a target's positions and the topic's end.
+
+    Offsets have holes (transaction markers, compaction), so this is an upper bound of the changes still to come. The
+    positions of another topic count nothing.
+    """
+    stands = held.next if held and held.topic_id == now.topic_id else {}
+    return sum(max(0, end - max(stands.get(p, 0), now.first[p])) for p, end in now.end.items())

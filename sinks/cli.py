@@ -99,7 +99,7 @@ def rebuild(target: str, tables: str, with_history: bool, yes: bool) -> None:
 
 
 def _told(target: str, contract: Contract, current: Settings) -> str:
-    from sinks.check.held import read_positions
+    from sinks.readback import read_positions
 
     try:
         held = read_positions(target, contract, current)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from olist.contracts import Contract
 from olist.positions import TopicState
+from olist.positions import lag as behind
 from olist.settings import Settings
-from sinks.check.held import read_positions
+from sinks.readback import read_positions
 
 
 def lag(target: str, contract: Contract, settings: Settings, state: TopicState) -> int | None:
@@ -19,6 +20,4 @@ def lag(target: str, contract: Contract, settings: Settings, state: TopicState) 
     """
     if target not in contract.targets:
         return None
-    held = read_positions(target, contract, settings)
-    stands = held.next if held and held.topic_id == state.topic_id else {}  # another topic's positions count nothing
-    return sum(max(0, end - max(stands.get(p, 0), state.first[p])) for p, end in state.end.items())
+    return behind(read_positions(target, contract, settings), state)

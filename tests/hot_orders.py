@@ -33,7 +33,7 @@ from olist.settings import Settings
 from olist.tables import ORDERS, Order
 from olist.topics.admin import admin_client, ensure_topics, topic_state
 from olist.topics.reading import read
-from sinks.check.compare import check
+from sinks.check.run import check
 from sinks.targets import factory
 from tests.written import envelope
 

@@ -120,6 +120,17 @@ def topic_states(admin: AdminClient, topics: Iterable[str], *, within_s: float =
     return {topic: TopicState(topic, str(ids[topic].topic_id), first[topic], end[topic]) for topic in names}
 
 
+def high_watermarks(admin: AdminClient, states: Iterable[TopicState]) -> dict[str, dict[int, int]]:
+    """Per topic and partition the end of the log. Above a state's own end it is what an open transaction holds back.
+
+    Raises:
+        ServerTrouble: Kafka does not answer.
+    """
+    partitions = [TopicPartition(state.topic, partition) for state in states for partition in state.end]
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the library left it bare
+    return _offsets(admin, partitions, latest, IsolationLevel.READ_UNCOMMITTED) if partitions else {}
+
+
 def delete_topics(settings: Settings, topics: Iterable[str]) -> None:
     """Delete topics and wait until they are gone; one that is not there is gone already.
 
@@ -185,13 +196,18 @@ def _described(admin: AdminClient, names: list[str], deadline: float) -> dict[st
         time.sleep(ELECTION_PAUSE_S)
 
 
-def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[str, dict[int, int]]:
+def _offsets(
+    admin: AdminClient,
+    partitions: list[TopicPartition],
+    spec: OffsetSpec,
+    isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+) -> dict[str, dict[int, int]]:
     """Topic -> partition -> offset. A topic made a moment ago may still be without leaders: those are asked again."""
     deadline = time.monotonic() + TIMEOUT_S
     found: dict[str, dict[int, int]] = {partition.topic: {} for partition in partitions}
     while partitions:
         asked = admin.list_offsets(
-            dict.fromkeys(partitions, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
+            dict.fromkeys(partitions, spec), isolation_level=isolation, request_timeout=TIMEOUT_S
         )
         later = [p for p in partitions if _is_unknown_yet(asked[p]) and time.monotonic() < deadline]
         for partition in set(partitions) - set(later):

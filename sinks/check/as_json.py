@@ -12,8 +12,8 @@ from sinks.check.report import Finding, Report, TableReport
 
 def report_json(report: Report) -> str:
     """The whole report as one JSON object."""
-    facts = {"equal": report.equal, "exit_code": report.exit_code, "tables": [_table(one) for one in report.tables]}
-    return msgspec.json.encode(facts, enc_hook=str).decode()
+    facts = {"equal": report.equal, "exit_code": report.exit_code, "refused_rows": report.refused_rows}
+    return msgspec.json.encode(facts | {"tables": [_table(one) for one in report.tables]}, enc_hook=str).decode()
 
 
 def _table(one: TableReport) -> dict[str, Any]:
@@ -23,16 +23,27 @@ def _table(one: TableReport) -> dict[str, Any]:
         "records": one.records,
         "live": _count(one.live),
         "undecodable": one.undecodable,
+        "undecodable_records": one.undecodable_records,
         "unknown": one.unknown,
+        "notes": one.notes,
         "findings": [_finding(finding) for finding in one.findings],
     }
 
 
 def _finding(one: Finding) -> dict[str, Any]:
-    days = [{"day": d.day, "expected": _count(d.expected), "found": _count(d.found)} for d in one.days]
-    told = {"lag": one.lag, "refused": one.refused, "note": one.note, "days": days, "differences": one.differences}
     facts = {"target": one.target, "state": one.state, "expected": _count(one.expected), "found": _count(one.found)}
-    return facts | {name: value for name, value in told.items() if value}
+    optional = {
+        "lag": one.lag,
+        "refused": one.refused,
+        "refused_rows": one.refused_rows,
+        "unjudged": one.unjudged,
+        "note": one.note,
+        "counts": dict(one.counts),
+        "defects": one.defects,
+        "days": [{"day": d.day, "expected": _count(d.expected), "found": _count(d.found)} for d in one.days],
+        "differences": one.differences,
+    }
+    return facts | {name: value for name, value in optional.items() if value}
 
 
 def _count(count: Count) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from olist.cli.terminal import console, show
+from olist.derived import derived
 from olist.settings import settings
 from sinks.targets import TARGETS
 
@@ -58,8 +59,12 @@ def command(
     Each target is compared with what it should hold where its own positions stand; how far that is from the topic's end
     is told apart. Nothing is created or changed.
 
-    Ends with 0 when all is equal, 1 when something differs, 3 when nothing differs but a target is behind, moving or
-    does not answer.
+    \b
+    Ends with
+      0  all is equal
+      1  something differs, is not there, or cannot be the truth
+      3  nothing differs, but a target is behind, moving or does not answer, or a transaction holds the topic's end back
+      4  all is equal but for rows whose last change was refused: it is in the dead letters and not in the target
 
     \b
     olist check --wait 60s                       after a replay: let the sinks catch up first
@@ -68,21 +73,22 @@ def command(
     olist check --data brazilian-ecommerce.zip   and do the topics hold what the files say?
     """
     from sinks.check.as_json import report_json
-    from sinks.check.compare import check
+    from sinks.check.run import check
     from sinks.check.view import day_lines, difference_lines, remarks, report_table, verdict
-    from sinks.cli import contracts_there
+    from sinks.cli import contracts_for
 
     shown = console()
-    with shown.status("") as status:
+    with console(stderr=True).status("") as status:  # stdout is for what programs read
         current = settings()
         report = check(
             current,
-            contracts=contracts_there(current, tables),
+            contracts=contracts_for(None, tables),
             targets=targets,
             wait_s=wait_s,
             explain=explain,
             data=data,
-            told=status.update,
+            optional=() if tables.strip() else derived(),
+            on_progress=status.update,
         )
     if output == "json":
         click.echo(report_json(report))

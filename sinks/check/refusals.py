@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-import polars as pl
+import numpy as np
+import numpy.typing as npt
+from xxhash import xxh3_64_intdigest
 
-from olist.batches import OFFSET, PARTITION
+from olist.batches import Record
 from olist.dead_letters import OFFSET as LETTER_OFFSET
 from olist.dead_letters import PARTITION as LETTER_PARTITION
 from olist.dead_letters import REASON, STAGE, TOPIC, dead_letter_topic
@@ -16,26 +19,52 @@ from olist.settings import Settings
 from olist.topics.admin import topic_states
 from olist.topics.reading import Consumed, read
 from olist.topics.survey import Broker
-from sinks.check.latest import Refused, fingerprint
+
+SHOWN = 100  # reasons kept of each target and topic
+
+
+def fingerprint(record: Record) -> int:
+    """64 bits of a record's key and value."""
+    return xxh3_64_intdigest(repr((record.key(), record.value())).encode())
+
+
+@dataclass
+class Refused:
+    """What one target refused of one topic: by place and by what stood there, since a re-created topic has others."""
+
+    offsets: dict[int, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("q")))  # by partition
+    prints: dict[int, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("Q")))
+    reasons: dict[tuple[int, int], str] = field(default_factory=dict)  # the first of them, by place
+
+    def add(self, partition: int, offset: int, print_: int, reason: str) -> None:
+        """One letter; one that was written twice counts once."""
+        self.offsets[partition].append(offset)
+        self.prints[partition].append(print_)
+        if len(self.reasons) < SHOWN:
+            self.reasons[partition, offset] = reason
+
+    def marks(
+        self, records: Sequence[Record], partitions: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Which of these records are refused ones; the arrays say where the records stand."""
+        found = np.zeros(len(offsets), dtype=bool)
+        for partition, refused in self.offsets.items():
+            here = (partitions == partition) & np.isin(offsets, np.frombuffer(refused, dtype=np.int64))
+            for at in np.flatnonzero(here).tolist():
+                wanted = {p for o, p in zip(refused, self.prints[partition], strict=True) if o == offsets[at]}
+                found[at] = fingerprint(records[at]) in wanted
+        return found
 
 
 @dataclass(frozen=True)
 class Refusals:
-    """(stage, topic) -> refused record -> reason. The stage is the target's name."""
+    """(stage, topic) -> what was refused. The stage is the target's name."""
 
-    by_stage: Mapping[tuple[str, str], Mapping[Refused, str]]
+    by_stage: Mapping[tuple[str, str], Refused]
 
-    def of(self, target: str, topic: str, held: pl.DataFrame) -> dict[Refused, str]:
-        """What a target refused of a topic, less what it holds after all.
-
-        A letter outlives a rebuild that then took the record; a row that names the letter's place proves that. Its
-        values are compared all the same.
-        """
-        refused = self.by_stage.get((target, topic), {})
-        if not refused:
-            return {}
-        taken = set(held.select(PARTITION, OFFSET).iter_rows())
-        return {one: reason for one, reason in refused.items() if (one.partition, one.offset) not in taken}
+    def of(self, target: str, topic: str) -> Refused:
+        """What a target refused of a topic."""
+        return self.by_stage.get((target, topic), Refused())
 
 
 def read_refusals(settings: Settings) -> Refusals:
@@ -48,20 +77,19 @@ def read_refusals(settings: Settings) -> Refusals:
     if topic not in broker.names():
         return Refusals({})
     state = topic_states(broker.admin, [topic])[topic]
-    found: dict[tuple[str, str], dict[Refused, str]] = defaultdict(dict)
+    found: dict[tuple[str, str], Refused] = defaultdict(Refused)
     for letters in read(settings, topic, state.first, state.end):
         for letter in letters:
             _file(letter, found)
     return Refusals(found)
 
 
-def _file(letter: Consumed, found: dict[tuple[str, str], dict[Refused, str]]) -> None:
-    """File a letter under its stage and topic; one that was written twice counts once."""
-    said: dict[str, str] = {name: _text(content) for name, content in letter.headers() or ()}
-    stage, topic, reason = said.get(STAGE), said.get(TOPIC), said.get(REASON)
-    partition, offset = said.get(LETTER_PARTITION), said.get(LETTER_OFFSET)
+def _file(letter: Consumed, found: dict[tuple[str, str], Refused]) -> None:
+    headers: dict[str, str] = {name: _text(content) for name, content in letter.headers() or ()}
+    stage, topic, reason = headers.get(STAGE), headers.get(TOPIC), headers.get(REASON)
+    partition, offset = headers.get(LETTER_PARTITION), headers.get(LETTER_OFFSET)
     if stage and topic and partition and offset:
-        found[stage, topic][Refused(int(partition), int(offset), fingerprint(letter))] = reason or ""
+        found[stage, topic].add(int(partition), int(offset), fingerprint(letter), reason or "")
 
 
 def _text(content: bytes | str | None) -> str:

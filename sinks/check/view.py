@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from sinks.check.differences import Difference
+from sinks.check.explanation import Difference
 from sinks.check.report import Finding, Report, State
 
 COLOURS: dict[State, str] = {
@@ -18,7 +18,19 @@ COLOURS: dict[State, str] = {
     "broken": "bold red",
     "behind": "yellow",
     "moving": "yellow",
+    "stalled": "yellow",
     "unreachable": "yellow",
+}
+# What is wrong, by kind: rows that differ, then defects beside the rows' values.
+WRONG_BY = {
+    "doubled": "doubled",
+    "missing": "missing",
+    "extra": "extra",
+    "different": "different",
+    "bounds": "untrue of files",
+    "geo": "wrong points",
+    "id": "wrong ids",
+    "index": "other indices",
 }
 DIGITS = 12  # of a digest; all 32 are in the JSON
 SHOWN_CHARS = 80
@@ -45,16 +57,19 @@ def report_table(report: Report) -> Table:
 
 def cell(finding: Finding) -> str:
     """One target's rows and state, in its colour."""
-    told: str = finding.state
-    if finding.state == "different" and finding.found.rows != finding.expected.rows:
-        told = f"different ({finding.found.rows - finding.expected.rows:+,} rows)"
+    said: str = finding.state
+    if finding.state == "different":
+        said = ", ".join(f"{count:,} {WRONG_BY[kind]}" for kind, count in finding.counts.items())
     if finding.lag:
-        told = f"behind by {finding.lag:,}" if finding.state == "behind" else f"{told}, behind by {finding.lag:,}"
-    if finding.refused:
-        told += f", {len(finding.refused)} refused"
-    if finding.state in ("absent", "broken", "unreachable"):
-        return f"[{COLOURS[finding.state]}]{told}[/]"
-    return f"{finding.found.rows:,} [{COLOURS[finding.state]}]{told}[/]"
+        said = f"behind by {finding.lag:,}" if finding.state == "behind" else f"{said}, behind by {finding.lag:,}"
+    if finding.refused_rows:
+        said += f", {finding.refused_rows:,} refused"
+    if finding.unjudged:
+        said += f", {finding.unjudged:,} not judged"
+    if finding.state in ("absent", "broken", "stalled", "unreachable"):
+        return f"[{COLOURS[finding.state]}]{said}[/]"
+    of_rows = f"{finding.found.rows:,}" + (" rows:" if finding.state == "different" else "")
+    return f"{of_rows} [{COLOURS[finding.state]}]{said}[/]"
 
 
 def remarks(report: Report) -> Iterator[str]:
@@ -62,8 +77,12 @@ def remarks(report: Report) -> Iterator[str]:
     yield from _notes(report)
     for table in report.tables:
         for finding in table.findings:
+            for defect in finding.defects:
+                yield f"[bold red]{table.table} in {finding.target}:[/] {escape(defect)}"
             yield from _reasons(f"{table.table} in {finding.target}: refused", finding.refused)
-        yield from _reasons(f"{table.table}: no reader takes", table.undecodable)
+        yield from _reasons(f"{table.table}: no reader takes", table.undecodable, table.undecodable_records)
+        for note in table.notes:
+            yield f"[magenta]{table.table}:[/] {escape(note)}"
         if table.unknown:
             names = escape(", ".join(table.unknown))
             yield f"[magenta]{table.table}: fields that the contract does not know:[/] {names}"
@@ -80,11 +99,11 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"[{COLOURS[state]}]{target} {state}:[/] {', '.join(names)}: {escape(note)}"
 
 
-def _reasons(what: str, reasons: tuple[str, ...]) -> Iterator[str]:
+def _reasons(what: str, reasons: tuple[str, ...], count: int = 0) -> Iterator[str]:
     for reason in reasons[:SHOWN_REASONS]:
         yield f"[magenta]{what}:[/] {escape(reason)}"
-    if len(reasons) > SHOWN_REASONS:
-        yield f"[magenta]{what}:[/] and {len(reasons) - SHOWN_REASONS:,} more"
+    if (more := max(count, len(reasons)) - SHOWN_REASONS) > 0:
+        yield f"[magenta]{what}:[/] and {more:,} more"
 
 
 def day_lines(report: Report) -> Iterator[str]:
@@ -132,9 +151,14 @@ def verdict(report: Report) -> str:
     """The check in one line."""
     findings = report.findings
     equal = sum(finding.state == "equal" for finding in findings)
+    if report.equal and report.refused_rows:
+        return (
+            f"[bold yellow]Equal but for what was refused:[/] {report.refused_rows:,} rows are not what their last "
+            f"change says ({equal} comparisons, {len(report.tables)} tables)"
+        )
     if report.equal:
         return f"[bold green]All equal:[/] {equal} comparisons, {len(report.tables)} tables"
     others = [f for f in findings if f.state != "equal"]
     counted = {state: sum(f.state == state for f in others) for state in COLOURS}
-    told = ", ".join(f"{count} {state}" for state, count in counted.items() if count)
-    return f"[bold red]Not equal:[/] {told}; {equal} of {len(findings)} equal"
+    listed = ", ".join(f"{count} {state}" for state, count in counted.items() if count)
+    return f"[bold red]Not equal:[/] {listed}; {equal} of {len(findings)} equal"

@@ -1,44 +1,57 @@
-"""The lake's current rows as any engine reads them: an Iceberg scan, position deletes applied by the reader."""
+"""The lake's rows as its files hold them, less the deleted ones: one commit's, file by file and batch by batch.
+
+Beside the rows: what the manifests say of each file (rows, bounds, nulls, lake partition) must be true of it. Engines
+skip files by that, so rows outside of it are found by a full scan and by no filtered one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.io.pyarrow import schema_to_pyarrow
-from pyiceberg.table import Table
+from pyiceberg.table import FileScanTask, Table
 
-from olist.contracts import Contract, ListOf
-from olist.errors import ServerTrouble, Stopped
+from olist.contracts import Contract
+from olist.errors import Stopped
 from olist.lake.ancestry import table_positions
 from olist.lake.catalog import identifier, open_catalog
-from olist.lake.live_rows import live_rows
+from olist.lake.position_deletes import DeleteFiles
 from olist.lake.trouble import lake_trouble
 from olist.lake.writable import refuse_unwritable
 from olist.positions import Positions
 from olist.settings import Settings
-from sinks.check.held import Held, empty, names
+from sinks.iceberg.file_claims import FileClaims
+from sinks.readback import CHUNK_ROWS, Defects, Reading, ReplacedWhileRead, names
 
-ATTEMPTS = 3
+I64 = npt.NDArray[np.int64]
 
 
-def read(contract: Contract, settings: Settings) -> Held | None:
-    """Rows and positions of one and the same commit; None when the lake has no such table.
+@contextmanager
+def read(contract: Contract, settings: Settings, *, history: bool = False) -> Iterator[Reading | None]:
+    """Rows and positions of one and the same commit, of the table or of its history; None when there is no such table.
 
     Raises:
         ContractRefused: others have made of the table what cannot be read exactly.
         ServerTrouble: catalog or storage does not answer.
         PositionRefused: another engine has set the table back.
+        ReplacedWhileRead: by a chunk, when compaction removed the files of that commit meanwhile.
         Stopped: a file that the table names is gone.
     """
-    with _table(contract, settings) as table:
+    with _table(contract, settings, history=history) as table:
         if table is None:
-            return None
-        refuse_unwritable(table, contract)
-        return _consistent(table, contract)
+            yield None
+            return
+        refuse_unwritable(table, contract, history=history)
+        defects = Defects()
+        chunks = _chunks(table, names(contract, history=history), defects)
+        yield Reading(table_positions(table, contract.table), chunks, defects=defects)
 
 
 def positions(contract: Contract, settings: Settings) -> Positions | None:
@@ -48,18 +61,18 @@ def positions(contract: Contract, settings: Settings) -> Positions | None:
         PositionRefused: another engine has set the table back.
         ServerTrouble: the catalog does not answer.
     """
-    with _table(contract, settings) as table:
+    with _table(contract, settings, history=False) as table:
         return None if table is None else table_positions(table, contract.table)
 
 
 @contextmanager
-def _table(contract: Contract, settings: Settings) -> Iterator[Table | None]:
+def _table(contract: Contract, settings: Settings, *, history: bool) -> Iterator[Table | None]:
     with lake_trouble():
         catalog = open_catalog(settings)
     try:
         with lake_trouble():
             try:
-                table = catalog.load_table(identifier(contract.table))
+                table = catalog.load_table(identifier(f"{contract.table}_changes" if history else contract.table))
             except NoSuchTableError:
                 table = None
         yield table
@@ -67,37 +80,60 @@ def _table(contract: Contract, settings: Settings) -> Iterator[Table | None]:
         catalog.close()
 
 
-def _consistent(table: Table, contract: Contract) -> Held:
-    """One commit's rows and positions; those of the next one where compaction removes the files under the reading."""
-    for _ in range(ATTEMPTS):
-        read_at = table.metadata_location
-        try:
-            with lake_trouble():
-                return Held(_rows(table, contract), table_positions(table, contract.table))
-        except FileNotFoundError as error:
-            with lake_trouble():
-                table.refresh()
-            if table.metadata_location == read_at:
-                raise Stopped(f"lake table {contract.table}: a file that it names is gone: {error}") from error
-    raise ServerTrouble("lake", f"{contract.table}: its files were replaced {ATTEMPTS} times while they were read")
-
-
-def _rows(table: Table, contract: Contract) -> pl.DataFrame:
-    there = set(table.schema().column_names)
-    wanted = tuple(name for name in names(contract) if name in there)
-    if any(column.nullable and isinstance(column.type, ListOf) for column in contract.columns):
-        rows = _rows_with_null_lists(table, wanted)
-    else:
-        rows = pl.DataFrame(pl.from_arrow(table.scan(selected_fields=wanted).to_arrow())).select(wanted)
-    return rows if rows.height else empty(contract).select(wanted)
-
-
-def _rows_with_null_lists(table: Table, wanted: tuple[str, ...]) -> pl.DataFrame:
-    """The rows as the files hold them. PyIceberg's own scan gives an empty list for a null one: its #3833."""
+def _chunks(table: Table, wanted: list[str], defects: Defects) -> Iterator[pl.DataFrame]:
+    """The live rows; at least one chunk, be it empty."""
     schema = schema_to_pyarrow(table.schema(), include_field_ids=False)
-    types = pa.schema([schema.field(name).with_nullable(True) for name in wanted])
-    parts = [
-        pl.DataFrame(pl.from_arrow(rows.select(wanted).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(types)))
-        for _file, rows in live_rows(table, wanted)
+    there = [name for name in wanted if name in schema.names]
+    types = pa.schema([schema.field(name).with_nullable(True) for name in there])
+    yield pl.DataFrame(pl.from_arrow(types.empty_table()))
+    try:
+        with lake_trouble():
+            tasks = list(table.scan().plan_files())
+            deletes = DeleteFiles(table.io)
+            for task in tasks:
+                yield from _of_file(table, task, deletes, types, defects)
+    except FileNotFoundError as error:
+        read_at = table.metadata_location
+        with lake_trouble():
+            table.refresh()
+        if table.metadata_location == read_at:
+            raise Stopped(f"lake table {table.name()[-1]}: a file that it names is gone: {error}") from error
+        raise ReplacedWhileRead("lake", f"{table.name()[-1]}: its files were replaced while they were read") from error
+
+
+def _of_file(
+    table: Table, task: FileScanTask, deletes: DeleteFiles, types: pa.Schema, defects: Defects
+) -> Iterator[pl.DataFrame]:
+    path = task.file.file_path
+    gone = deletes.rows([one.file_path for one in task.delete_files], {path}).get(path, np.empty(0, dtype=np.int64))
+    claims, begin = FileClaims(table, task.file), 0
+    with table.io.new_input(path).open() as stream:
+        file = pq.ParquetFile(stream)  # type: ignore[arg-type]  # PyIceberg promises less than it gives
+        read = [name for name in types.names if name in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=read, use_threads=False):
+            frame = _as_table(batch, types)
+            claims.see(frame)
+            yield _without(frame, gone, begin)
+            begin += frame.height
+    for problem in claims.problems():
+        defects.add("bounds", problem)
+
+
+def _as_table(batch: pa.RecordBatch, types: pa.Schema) -> pl.DataFrame:
+    """The batch with the table's columns: one that came later is null in an older file, a widened one is narrower."""
+    columns = [
+        batch.column(field.name).cast(field.type)
+        if field.name in batch.schema.names
+        else pa.nulls(batch.num_rows, field.type)
+        for field in types
     ]
-    return pl.concat(parts) if parts else pl.DataFrame(pl.from_arrow(types.empty_table()))
+    return pl.DataFrame(pl.from_arrow(pa.table(columns, schema=types)))
+
+
+def _without(frame: pl.DataFrame, gone: I64, begin: int) -> pl.DataFrame:
+    here = gone[(gone >= begin) & (gone < begin + frame.height)] - begin
+    if not len(here):
+        return frame
+    keep = np.ones(frame.height, dtype=bool)
+    keep[here] = False
+    return frame.filter(pl.Series(keep))

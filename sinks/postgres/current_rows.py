@@ -1,10 +1,13 @@
-"""The warehouse's rows as a query reads them, as columns.
+"""The warehouse's rows as a query reads them, as columns, a chunk at a time.
 
 Out by COPY in CSV, which tells null (nothing) from the empty text (two quotes) and prints every value exactly; what
 does not fit the contract's type is an error and never rounded.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import polars as pl
 import psycopg
@@ -13,11 +16,11 @@ from olist.batches import COMMITTED_AT, OFFSET, PARTITION
 from olist.contracts import Contract, Integer, Timestamp, Type
 from olist.positions import Positions
 from olist.settings import Settings
-from sinks.check.held import Held, names
-from sinks.check.typed import typed
 from sinks.postgres import positions as stored
 from sinks.postgres.connection import connect, transaction
 from sinks.postgres.ddl import SCHEMA, listed, table_name
+from sinks.readback import CHUNK_ROWS, Reading, names
+from sinks.readback_values import typed
 
 COLUMNS = b"SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
 EXISTS = b"SELECT to_regclass(%s) IS NOT NULL"
@@ -25,7 +28,8 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S%.f"
 TRACE_TYPES: dict[str, Type] = {PARTITION: Integer(32), OFFSET: Integer(64), COMMITTED_AT: Timestamp()}
 
 
-def read(contract: Contract, settings: Settings) -> Held | None:
+@contextmanager
+def read(contract: Contract, settings: Settings) -> Iterator[Reading | None]:
     """Rows and positions of one snapshot of the database; None when it has no such table.
 
     Raises:
@@ -37,14 +41,8 @@ def read(contract: Contract, settings: Settings) -> Held | None:
         connection.read_only = True
         with transaction(connection):
             there = {name for (name,) in connection.execute(COLUMNS, (SCHEMA, contract.table))}
-            if not there:
-                return None
             wanted = tuple(name for name in names(contract) if name in there)
-            held = _positions(connection, contract)
-            text = _copy(
-                connection, f"COPY (SELECT {listed(wanted)} FROM {table_name(contract)}) TO STDOUT (FORMAT csv)"
-            )
-    return Held(_typed(contract, wanted, text), held)
+            yield Reading(_positions(connection, contract), _chunks(connection, contract, wanted)) if there else None
 
 
 def positions(contract: Contract, settings: Settings) -> Positions | None:
@@ -63,9 +61,16 @@ def _positions(connection: psycopg.Connection, contract: Contract) -> Positions 
     return stored.read(connection, contract.table)
 
 
-def _copy(connection: psycopg.Connection, statement: str) -> bytes:
+def _chunks(connection: psycopg.Connection, contract: Contract, wanted: tuple[str, ...]) -> Iterator[pl.DataFrame]:
+    statement = f"COPY (SELECT {listed(wanted)} FROM {table_name(contract)}) TO STDOUT (FORMAT csv)"
+    rows: list[bytes | bytearray | memoryview] = []  # the server sends a row at a time
     with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        return b"".join(copy)
+        for row in copy:
+            rows.append(row)
+            if len(rows) == CHUNK_ROWS:
+                yield _typed(contract, wanted, b"".join(rows))
+                rows = []
+    yield _typed(contract, wanted, b"".join(rows))
 
 
 def _typed(contract: Contract, wanted: tuple[str, ...], text: bytes) -> pl.DataFrame:

@@ -28,8 +28,8 @@ from producers.generation.dataset import generate
 from producers.pace import Pace
 from producers.replay import Progress, Run, make_plan
 from producers.sending import Sender
-from sinks.check.compare import check
 from sinks.check.report import Report
+from sinks.check.run import check
 from sinks.runner import run_sink
 from sinks.targets import TARGETS, factory
 from tests.shops import CapturedShop, batch, contracts, latest, shop_settings

@@ -23,8 +23,8 @@ from olist.topics.admin import admin_client, topic_state
 from olist.topics.reading import read
 from olist.topics.survey import Broker
 from sinks.check.as_json import report_json
-from sinks.check.compare import check
 from sinks.check.report import Finding, Report
+from sinks.check.run import check
 from sinks.targets import TARGETS, factory
 from tests.integration.tampering import HANDS, Hand
 from tests.laws.parcels import PARCELS, Item, Parcel, fresh, parcel
@@ -181,8 +181,8 @@ def test_a_removed_and_an_added_row_are_found_and_named(parcels: Parcels, target
     }
     assert finding.expected.rows == finding.found.rows  # counts alone would not have told
     assert report.exit_code == 1
-    told = json.loads(report_json(report))["tables"][0]["findings"][0]
-    assert {one["kind"] for one in told["differences"]} == {"missing", "extra"}
+    said = json.loads(report_json(report))["tables"][0]["findings"][0]
+    assert {one["kind"] for one in said["differences"]} == {"missing", "extra"}
 
 
 def test_a_deleted_row_that_came_back_is_extra(parcels: Parcels, target: str) -> None:

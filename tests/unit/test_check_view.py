@@ -10,8 +10,8 @@ from rich.console import Console
 
 from sinks.check.as_json import report_json
 from sinks.check.cli import command
-from sinks.check.differences import Difference
 from sinks.check.digest import Count, DayDifference
+from sinks.check.explanation import Difference
 from sinks.check.report import Finding, Report, State, TableReport
 from sinks.check.view import day_lines, difference_lines, remarks, report_table, verdict
 
@@ -20,7 +20,19 @@ LIVE = Count(10, 0xABC << 100)
 
 def report(*findings: Finding) -> Report:
     return Report(
-        (TableReport("parcels", "laws.parcels", LIVE, 12, ("laws.parcels[0]@3: no key",), ("colour",), findings),)
+        (
+            TableReport(
+                "parcels",
+                "laws.parcels",
+                LIVE,
+                12,
+                ("laws.parcels[0]@3: no key",),
+                ("colour",),
+                findings,
+                undecodable_records=9,
+                notes=("it grows",),
+            ),
+        )
     )
 
 
@@ -36,10 +48,15 @@ def plain(*lines: object) -> str:
     ("finding", "shown"),
     [
         (Finding("postgres", "equal", LIVE, LIVE), "10 equal"),
-        (Finding("postgres", "different", LIVE, Count(9, 1)), "9 different (-1 rows)"),
-        (Finding("postgres", "different", LIVE, Count(10, 1)), "10 different"),
+        (Finding("postgres", "different", LIVE, Count(9, 1), counts={"missing": 1}), "9 rows: 1 missing"),
+        (
+            Finding("opensearch", "different", LIVE, LIVE, counts={"different": 1, "geo": 2}),
+            "10 rows: 1 different, 2 wrong points",
+        ),
         (Finding("postgres", "behind", LIVE, LIVE, lag=1234), "10 behind by 1,234"),
-        (Finding("postgres", "equal", LIVE, LIVE, refused=("x",)), "10 equal, 1 refused"),
+        (Finding("postgres", "equal", LIVE, LIVE, refused_rows=1), "10 equal, 1 refused"),
+        (Finding("postgres", "behind", LIVE, LIVE, lag=3, unjudged=2), "10 behind by 3, 2 not judged"),
+        (Finding("topic", "stalled"), "stalled"),
         (Finding("postgres", "absent"), "absent"),
     ],
 )
@@ -52,6 +69,12 @@ def test_the_verdict_says_all_equal_only_when_all_are() -> None:
     assert "All equal: 1 comparisons" in plain(verdict(report(equal)))
     told = plain(verdict(report(equal, Finding("iceberg", "behind", LIVE, LIVE, lag=1))))
     assert "Not equal: 1 behind; 1 of 2 equal" in told
+
+
+def test_the_verdict_says_that_rows_were_refused() -> None:
+    told = plain(verdict(report(Finding("postgres", "equal", LIVE, LIVE, refused_rows=1234))))
+    assert "All equal" not in told
+    assert "1,234 rows are not what their last change says" in told
 
 
 def test_differences_show_both_values_and_tell_null_from_the_empty_text() -> None:
@@ -70,9 +93,13 @@ def test_a_day_that_differs_shows_both_sides() -> None:
 
 
 def test_remarks_name_refusals_bad_records_and_unknown_fields() -> None:
-    findings = [Finding("postgres", "equal", LIVE, LIVE, refused=("laws.parcels[1]@7: a NUL",))]
+    findings = [
+        Finding("postgres", "equal", LIVE, LIVE, refused=("laws.parcels[1]@7: a NUL",)),
+        Finding("opensearch", "different", defects=("wrong id",)),
+    ]
     told = plain(*remarks(report(*findings, Finding("iceberg", "broken", note="it lacks a column"))))
-    for part in ("a NUL", "no key", "colour", "it lacks a column"):
+    assert "and 4 more" in told  # of nine that no reader takes, five are kept
+    for part in ("a NUL", "no key", "colour", "it lacks a column", "wrong id", "it grows"):
         assert part in told
 
 

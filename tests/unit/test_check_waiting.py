@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -9,8 +10,8 @@ from olist.errors import ServerTrouble
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.check import waiting
-from sinks.check.held import Held, empty
 from sinks.check.waiting import wait_for
+from sinks.readback import Reading, empty
 from tests.laws.parcels import PARCELS
 
 ENDS = {PARCELS.table: {0: 10, 1: 5}}
@@ -60,16 +61,17 @@ def test_it_gives_up_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_where_nothing_was_written_the_table_itself_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = iter([None, ServerTrouble("memory", "away"), Held(empty(PARCELS), None)])
+    tables = iter([None, ServerTrouble("memory", "away"), Reading(None, iter([empty(PARCELS)]))])
 
-    def read(_target: str, _contract: Contract, _settings: Settings) -> Held | None:
+    @contextmanager
+    def read(_target: str, _contract: Contract, _settings: Settings) -> Iterator[Reading | None]:
         found = next(tables)
         if isinstance(found, ServerTrouble):
             raise found
-        return found
+        yield found
 
     told: list[int] = []
-    monkeypatch.setattr(waiting, "read_held", read)
+    monkeypatch.setattr(waiting, "read", read)
     monkeypatch.setattr(waiting, "LOOK_EVERY_S", 0.0)
     wait_for([("memory", PARCELS)], {PARCELS.table: {0: 0, 1: 0}}, Settings(), 60, told.append)
     assert told == [1, 1, 0]

@@ -7,7 +7,7 @@ import pytest
 
 from olist.contracts import Float, Integer, Money, Text, Timestamp, Type
 from olist.errors import Stopped
-from sinks.check.typed import typed
+from sinks.readback_values import typed
 
 TIME = "%Y-%m-%d %H:%M:%S%.f"
 

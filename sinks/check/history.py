@@ -1,0 +1,32 @@
+"""A history's entries against the topic's changes, bucket by bucket. Pure.
+
+A history holds every change once. It may hold changes that the topic has no more: Kafka's cleaner keeps the last one of
+a key. It may not lack, alter or double one that the topic still has below the history's own positions.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from sinks.check.comparison import Comparison, View, below, in_view, placed
+from sinks.check.digest import digest_of
+from sinks.check.entries import HASH, KEY, PLACE
+
+CHANGE = [*KEY, *PLACE]
+SAME = [*CHANGE, *HASH, "op", "committed"]
+
+
+def compare_history(topic: pl.DataFrame, found: pl.DataFrame, view: View, into: Comparison, most: int = 0) -> None:
+    """Compare one bucket and add what it shows. The digests are those of the changes that topic and history share."""
+    changes = in_view(topic, found, view).filter("taken")
+    places = found.group_by(CHANGE).agg(pl.len().alias("rows"))
+    doubled = places.filter(pl.col("rows") > 1)
+    equal = changes.join(found, on=SAME, how="semi")
+    into.differ("doubled", placed(doubled, found=True).with_columns(rows=doubled["rows"]), most)
+    into.differ("missing", placed(changes.join(places, on=CHANGE, how="anti"), expected=True), most)
+    altered = changes.join(places, on=CHANGE, how="semi").join(equal, on=CHANGE, how="anti")
+    into.differ("different", placed(altered, expected=True, found=True), most)
+    never = places.join(changes, on=CHANGE, how="anti").filter(below(view.whole) | ~below(view.end))
+    into.differ("extra", placed(never, found=True), most)
+    into.expected += digest_of(changes)
+    into.found += digest_of(found.join(changes, on=CHANGE, how="semi"))
