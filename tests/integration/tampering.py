@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 import psycopg
 import requests
 from psycopg.types.json import Jsonb
+from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.table import Table
 
-from olist.batches import META
+from olist.batches import META, frame_schema
 from olist.contracts import Contract
 from olist.lake.catalog import identifier, open_catalog
+from olist.lake.files import Writing
+from olist.lake.partitions import WHOLE
+from olist.lake.row_delta import OneCommit, RowDelta
+from olist.lake.table import LakeTable
 from olist.settings import Settings
-from sinks.opensearch.mapping import index_name
+from sinks.opensearch.mapping import alias_name, index_name
+from sinks.opensearch.positions import INDEX as POSITIONS
+from sinks.postgres import positions
 from sinks.postgres.ddl import table_name
 
 
@@ -37,6 +45,14 @@ class Hand(ABC):
     def add(self, like: str, parcel_id: str) -> None:
         """A copy of a row under another key."""
 
+    @abstractmethod
+    def truncate(self) -> None:
+        """No row is left; the positions stay."""
+
+    @abstractmethod
+    def stand_at(self, ends: Mapping[int, int]) -> None:
+        """Other positions; the rows stay."""
+
 
 class PostgresHand(Hand):
     """By SQL."""
@@ -53,6 +69,14 @@ class PostgresHand(Hand):
         listed = ", ".join(f'"{name}"' for name in names)
         copied = listed.replace('"parcel_id"', "%s")
         self._run(f"INSERT INTO {{t}} ({listed}) SELECT {copied} FROM {{t}} WHERE parcel_id = %s", parcel_id, like)
+
+    def truncate(self) -> None:
+        with psycopg.connect(self.settings.postgres_url) as connection:
+            connection.execute(f"TRUNCATE {table_name(self.contract)}".encode())
+
+    def stand_at(self, ends: Mapping[int, int]) -> None:
+        with psycopg.connect(self.settings.postgres_url) as connection:
+            positions.move(connection, self.contract.table, dict(ends))
 
     def _run(self, statement: str, *values: Any) -> None:
         with psycopg.connect(self.settings.postgres_url) as connection:
@@ -73,8 +97,40 @@ class OpenSearchHand(Hand):
         document = self._ask("GET", f"_doc/{like}|1")["_source"]
         self._ask("PUT", f"_doc/{parcel_id}|1", document | {"parcel_id": parcel_id})
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        url = f"{self.settings.opensearch_url}/{index_name(self.contract)}/{path}"
+    def truncate(self) -> None:
+        self._ask("POST", "_delete_by_query?refresh=true", {"query": {"match_all": {}}})
+
+    def stand_at(self, ends: Mapping[int, int]) -> None:
+        path = f"{POSITIONS}/_doc/{self.contract.table}"
+        there = self._ask("GET", path, index="")["_source"]
+        there["positions"]["next"] = {str(partition): end for partition, end in ends.items()}
+        self._ask("PUT", path, there, index="")
+
+    def rename(self, parcel_id: str, document_id: str) -> None:
+        """The row's document under another id."""
+        document = self._ask("GET", f"_doc/{parcel_id}|1")["_source"]
+        self.remove(parcel_id)
+        self._ask("PUT", f"_doc/{document_id}", document)
+
+    def add_index(self, suffix: str) -> None:
+        """Another index whose name begins as the alias does."""
+        self._ask("PUT", "", index=f"{alias_name(self.contract)}-{suffix}")
+
+    def remove_index(self, suffix: str) -> None:
+        """Undo `add_index`."""
+        self._ask("DELETE", "", index=f"{alias_name(self.contract)}-{suffix}")
+
+    def unfilter_alias(self) -> None:
+        """The alias shows deleted documents too."""
+        added = {"add": {"index": index_name(self.contract), "alias": alias_name(self.contract)}}
+        removed = {"remove": {"index": index_name(self.contract), "alias": alias_name(self.contract)}}
+        self._ask("POST", "_aliases", {"actions": [removed, added]}, index="")
+
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, index: str | None = None
+    ) -> dict[str, Any]:
+        index = index_name(self.contract) if index is None else index
+        url = f"{self.settings.opensearch_url}/{f'{index}/{path}'.strip('/')}"
         answer = requests.request(method, url, json=body, timeout=30)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
@@ -83,6 +139,8 @@ class OpenSearchHand(Hand):
 
 class IcebergHand(Hand):
     """By PyIceberg's own writes."""
+
+    history = False
 
     def change(self, parcel_id: str, column: str, value: Any) -> None:
         row = self._row(parcel_id)
@@ -95,8 +153,41 @@ class IcebergHand(Hand):
     def add(self, like: str, parcel_id: str) -> None:
         self._append(self._row(like).with_columns(pl.lit(parcel_id).alias("parcel_id")))
 
+    def truncate(self) -> None:
+        self._table().delete(AlwaysTrue())
+
+    def stand_at(self, ends: Mapping[int, int]) -> None:
+        table = LakeTable(open_catalog(self.settings), self.contract, history=self.history)
+        held = table.open()
+        assert held
+        if any(end < held.next[partition] for partition, end in ends.items()):
+            self._roll_back()
+        else:
+            table.own(frozenset(ends))
+            table.commit(table.stage(pl.DataFrame(schema=frame_schema(self.contract))), held, dict(ends))
+
+    def _roll_back(self) -> None:
+        """As another engine does: main is set to an older snapshot."""
+        table = self._table()
+        head = table.current_snapshot()
+        assert head
+        assert head.parent_snapshot_id
+        table.manage_snapshots().set_current_snapshot(head.parent_snapshot_id).commit()
+
+    def misfile(self, parcel_id: str, claim: int, column: str, value: bytes) -> None:
+        """The row in a file of whose `column` the manifest claims something else: a bound, by its field's number."""
+        row = self._row(parcel_id)
+        self.remove(parcel_id)
+        table = self._table()
+        file = Writing.of(table).data_file(row, WHOLE)
+        file[claim] = dict(file[claim]) | {table.schema().find_field(column).field_id: value}
+        transaction = OneCommit(table)
+        RowDelta(transaction, [file], [], {}).commit()
+        transaction.commit_transaction()
+
     def _table(self) -> Table:
-        return open_catalog(self.settings).load_table(identifier(self.contract.table))
+        name = f"{self.contract.table}_changes" if self.history else self.contract.table
+        return open_catalog(self.settings).load_table(identifier(name))
 
     def _row(self, parcel_id: str) -> pl.DataFrame:
         return pl.DataFrame(pl.from_arrow(self._table().scan(_is(parcel_id)).to_arrow()))
@@ -105,6 +196,16 @@ class IcebergHand(Hand):
         table = self._table()
         schema = table.schema().as_arrow()
         table.append(rows.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema))
+
+
+class HistoryHand(IcebergHand):
+    """The same in the history."""
+
+    history = True
+
+    def double(self, parcel_id: str) -> None:
+        """Each change of the parcel twice."""
+        self._append(self._row(parcel_id))
 
 
 def _is(parcel_id: str) -> str:
