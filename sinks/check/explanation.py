@@ -72,9 +72,7 @@ def changes_at(
         while left:
             now = dict(reversed(left))  # one of each partition at a time
             left = [place for place in left if now[place[0]] != place[1]]
-            for records in read(
-                settings, state.topic, now, {p: offset + 1 for p, offset in now.items()}
-            ):
+            for records in read(settings, state.topic, now, {p: offset + 1 for p, offset in now.items()}):
                 yield decode_batch(contract, state.topic, records, len(state.end)).frame
 
     return fetch
