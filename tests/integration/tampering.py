@@ -8,15 +8,18 @@ from typing import Any
 
 import polars as pl
 import psycopg
+import pyarrow as pa
 import requests
 from psycopg.types.json import Jsonb
 from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from olist.batches import META, frame_schema
 from olist.contracts import Contract
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.files import Writing
+from olist.lake.live_rows import ROW, live_rows
 from olist.lake.partitions import WHOLE
 from olist.lake.row_delta import OneCommit, RowDelta
 from olist.lake.table import LakeTable
@@ -181,9 +184,7 @@ class IcebergHand(Hand):
         table = self._table()
         file = Writing.of(table).data_file(row, WHOLE)
         file[claim] = dict(file[claim]) | {table.schema().find_field(column).field_id: value}
-        transaction = OneCommit(table)
-        RowDelta(transaction, [file], [], {}).commit()
-        transaction.commit_transaction()
+        _commit(table, [file], [])
 
     def _table(self) -> Table:
         name = f"{self.contract.table}_changes" if self.history else self.contract.table
@@ -203,9 +204,24 @@ class HistoryHand(IcebergHand):
 
     history = True
 
+    def remove(self, parcel_id: str) -> None:
+        """By a position delete: PyIceberg's own rewrites the file, and makes an empty list of a delete's null one."""
+        table = self._table()
+        for file, found in live_rows(table, ["parcel_id"]):
+            rows = found.filter(pl.col("parcel_id") == parcel_id)[ROW]
+            paths = pa.array([file.file_path] * len(rows), type=pa.string())
+            deletes = Writing.of(table).delete_file(paths, pa.array(rows.to_list(), type=pa.int64()), WHOLE)
+            _commit(table, [], [deletes])
+
     def double(self, parcel_id: str) -> None:
         """Each change of the parcel twice."""
         self._append(self._row(parcel_id))
+
+
+def _commit(table: Table, data_files: list[DataFile], delete_files: list[DataFile]) -> None:
+    transaction = OneCommit(table)
+    RowDelta(transaction, data_files, delete_files, {}).commit()
+    transaction.commit_transaction()
 
 
 def _is(parcel_id: str) -> str:
