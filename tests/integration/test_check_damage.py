@@ -46,15 +46,15 @@ class Damage:
     undo: Callable[[Any], None] = lambda _hand: None
 
 
-EVERYWHERE = [
-    Damage("a row is lost", lambda hand: hand.remove("p31"), {"missing": 1}),
-    Damage("a row is invented", lambda hand: hand.add("p32", "planted"), {"extra": 1}),
-    Damage("a cell is altered", lambda hand: hand.change("p30", "label", "tampered"), {"different": 1}),
-    Damage("an offset is too high", lambda hand: hand.change("p30", OFFSET, 10**6), {"different": 1}),
-    Damage("an offset is one too low", lambda hand: hand.change("p30", OFFSET, 0), {"different": 1}),
-    Damage("a partition is another", lambda hand: hand.change("p30", PARTITION, 99), {"different": 1}),
-    Damage("all rows are gone", lambda hand: hand.truncate(), {"missing": ALIVE}),
-]
+ROW_BY_ROW: dict[str, tuple[Callable[[Hand], None], str, set[str]]] = {  # parcel: damage, kind, fields that differ
+    "p31": (lambda hand: hand.remove("p31"), "missing", set()),
+    "planted": (lambda hand: hand.add("p32", "planted"), "extra", set()),
+    "p33": (lambda hand: hand.change("p33", "label", "tampered"), "different", {"label"}),
+    "p34": (lambda hand: hand.change("p34", OFFSET, 10**6), "different", {OFFSET}),  # drops what comes next
+    "p35": (lambda hand: hand.change("p35", OFFSET, 0), "different", {OFFSET}),
+    "p36": (lambda hand: hand.change("p36", PARTITION, 99), "different", {PARTITION}),
+}
+EVERYWHERE = [Damage("all rows are gone", lambda hand: hand.truncate(), {"missing": ALIVE})]
 OF_ONE = {
     "iceberg": [
         Damage("a key is there twice", lambda hand: hand.add("p33", "p33"), {"doubled": 1}),
@@ -106,6 +106,21 @@ def test_nothing_is_wrong_before(parcels: Parcels) -> None:
         (name, "equal", {}, "") for name in ("iceberg", "history", "postgres", "opensearch")
     ]
     assert report.exit_code == 0
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_each_row_that_is_damaged_is_named_and_no_other(parcels: Parcels, target: str) -> None:
+    hand = parcels.hand(target)
+    for damage, _kind, _fields in ROW_BY_ROW.values():
+        damage(hand)
+    finding = parcels.finding(target, explain=len(ROW_BY_ROW) + 5)
+    again(parcels, target)
+    assert finding.counts == {"missing": 1, "extra": 1, "different": 4}
+    named = {one.key["parcel_id"]: (one.kind, one.fields.keys()) for one in finding.differences}
+    assert named.keys() == ROW_BY_ROW.keys()
+    for parcel_id, (_damage, kind, fields) in ROW_BY_ROW.items():
+        assert named[parcel_id][0] == kind
+        assert not fields or named[parcel_id][1] == fields
 
 
 @pytest.mark.parametrize(("target", "damage"), DAMAGES, ids=[f"{target}: {one.name}" for target, one in DAMAGES])
