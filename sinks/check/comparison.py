@@ -20,6 +20,8 @@ from sinks.check.entries import DELETE, HASH, KEY, PLACE, UNDECODABLE
 Kind = Literal["missing", "extra", "different", "doubled"]
 KINDS: tuple[Kind, ...] = ("doubled", "missing", "extra", "different")
 
+MOST_PLACES = 100
+
 TRACE = [*PLACE, "committed"]
 EXPECTED = "_expected"
 
@@ -122,7 +124,8 @@ def _count_refused(standing: pl.DataFrame, into: Comparison) -> None:
         return
     last = standing.unique(KEY, keep="last")
     into.refused_rows += last.filter(~pl.col("taken")).height
-    into.refused_at += bad.filter("refused").select(PLACE).iter_rows()
+    room = max(0, MOST_PLACES - len(into.refused_at))
+    into.refused_at += bad.filter("refused").select(PLACE).head(room).iter_rows()
 
 
 def _doubled(found: pl.DataFrame) -> pl.DataFrame:

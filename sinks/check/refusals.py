@@ -23,6 +23,9 @@ from olist.topics.survey import Broker
 SHOWN = 100  # reasons kept of each target and topic
 
 
+Numbers = npt.NDArray[np.int64]
+
+
 def fingerprint(record: Record) -> int:
     """64 bits of a record's key and value."""
     return xxh3_64_intdigest(repr((record.key(), record.value())).encode())
@@ -35,6 +38,7 @@ class Refused:
     offsets: dict[int, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("q")))  # by partition
     prints: dict[int, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("Q")))
     reasons: dict[tuple[int, int], str] = field(default_factory=dict)  # the first of them, by place
+    _in_order: dict[int, tuple[Numbers, npt.NDArray[np.uint64]]] = field(default_factory=dict)
 
     def add(self, partition: int, offset: int, print_: int, reason: str) -> None:
         """One letter; one that was written twice counts once."""
@@ -43,17 +47,24 @@ class Refused:
         if len(self.reasons) < SHOWN:
             self.reasons[partition, offset] = reason
 
-    def marks(
-        self, records: Sequence[Record], partitions: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.bool_]:
+    def marks(self, records: Sequence[Record], partitions: Numbers, offsets: Numbers) -> npt.NDArray[np.bool_]:
         """Which of these records are refused ones; the arrays say where the records stand."""
         found = np.zeros(len(offsets), dtype=bool)
-        for partition, refused in self.offsets.items():
-            here = (partitions == partition) & np.isin(offsets, np.frombuffer(refused, dtype=np.int64))
-            for at in np.flatnonzero(here).tolist():
-                wanted = {p for o, p in zip(refused, self.prints[partition], strict=True) if o == offsets[at]}
-                found[at] = fingerprint(records[at]) in wanted
+        for partition in self.offsets:
+            refused, prints = self._sorted(partition)
+            here = np.flatnonzero((partitions == partition) & np.isin(offsets, refused))
+            first, last = (np.searchsorted(refused, offsets[here], side) for side in ("left", "right"))
+            for at, begin, end in zip(here.tolist(), first.tolist(), last.tolist(), strict=True):
+                found[at] = fingerprint(records[at]) in prints[begin:end]
         return found
+
+    def _sorted(self, partition: int) -> tuple[Numbers, npt.NDArray[np.uint64]]:
+        """Offsets in order, and the fingerprints beside them."""
+        if partition not in self._in_order:
+            offsets = np.array(self.offsets[partition], dtype=np.int64)
+            order = np.argsort(offsets, kind="stable")
+            self._in_order[partition] = offsets[order], np.array(self.prints[partition], dtype=np.uint64)[order]
+        return self._in_order[partition]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from olist.topics.reading import Consumed, read
 from sinks.check.entries import FIRST_TARGET, UNDECODABLE, Entries, Spill, entries
 from sinks.check.refusals import Refused
 
-SHOWN = 100  # reasons of undecodable records that are kept
+SHOWN = 100  # reasons of undecodable records, and names of unknown fields, that are kept
 
 I64 = npt.NDArray[np.int64]
 
@@ -52,7 +52,7 @@ class TopicEntries:
         self.spill.add(made)
         self._take_undecodable(contract, batch.rejected)
         self.records += len(records)
-        self.unknown |= batch.unknown.keys()
+        self.unknown.update(sorted(batch.unknown)[: max(0, SHOWN - len(self.unknown))])
         self._follow(batch)
 
     def _mark_refused(self, made: Entries, batch: Batch, records: Sequence[Consumed]) -> None:

@@ -26,7 +26,7 @@ from tests.laws.parcels import PARCELS, PARTITIONS, parcel, topic_of, upserts
 from tests.laws.targets import start_of
 
 CONTRACT = replace(PARCELS, partition_by=None)
-DAY_US = 86_400_000_000
+FIRST_US, DAY_US = 1_500_000_000_000_000, 86_400_000_000
 
 
 @pytest.fixture
@@ -39,7 +39,10 @@ def fill(lake: Settings, contract: Contract = CONTRACT) -> None:
     table = factory("iceberg")(contract, lake)
     table.open()
     table.own(frozenset(range(4)))
-    rows = [parcel(f"p{i:02}", weight_g=i, sent_at=i * DAY_US, note="ö" * 40 if i % 2 else None) for i in range(20)]
+    rows = [
+        parcel(f"p{i:02}", weight_g=i, sent_at=FIRST_US + i * DAY_US, note="ö" * 40 if i % 2 else None)
+        for i in range(20)
+    ]
     batch = decode_batch(contract, topic_of(contract), upserts(contract, rows), PARTITIONS)
     table.stage(batch)
     table.commit(batch, start_of(contract))
