@@ -21,6 +21,8 @@ TIMEOUT_S = 60
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
 NDJSON = {"content-type": "application/x-ndjson"}
 
+NO_ROOM = "delete indexes that nobody needs, or raise cluster.max_shards_per_node"
+
 Json = dict[str, Any]
 
 
@@ -54,6 +56,17 @@ class Client:
         answer = self.ask(method, path, body, expected=expected, **params)
         return None if "error" in answer or answer.get("found") is False else answer
 
+    def create(self, index: str, body: Json) -> None:
+        """Make an index, unless another process was faster.
+
+        Raises:
+            ServerTrouble: the server is away, busy or starting.
+            Stopped: it refuses: its limit of shards, a setting, a mapping.
+        """
+        answer = self.ask("PUT", f"/{index}", body, expected=(400,))
+        if (error := answer.get("error")) and error["type"] != "resource_already_exists_exception":
+            raise Stopped(f"{SERVER}: {index} cannot be made: {error['reason']}", hint=_way_out(error["reason"]))
+
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
@@ -77,3 +90,7 @@ def _reason(error: TransportError) -> str:
     told = error.info.get("error") if isinstance(error.info, dict) else None
     reason = told.get("reason") if isinstance(told, dict) else told
     return f"{error.status_code} {reason or error.error}"
+
+
+def _way_out(reason: str) -> str:
+    return NO_ROOM if "shards open" in reason else ""

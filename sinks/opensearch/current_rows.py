@@ -70,7 +70,7 @@ def positions(contract: Contract, settings: Settings) -> Positions | None:
 def _uuid(client: Client, contract: Contract) -> str | None:
     index = index_name(contract)
     found = client.ask_unless((404,), "GET", f"/{index}/_settings")
-    return None if found is None else str(found[index]["settings"]["index"]["uuid"])
+    return None if found is None else stored.identity(found[index]["settings"])
 
 
 def _find_others(client: Client, contract: Contract, defects: Defects) -> None:

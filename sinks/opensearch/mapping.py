@@ -36,8 +36,13 @@ def alias_name(contract: Contract) -> str:
 
 
 def index_name(contract: Contract) -> str:
-    """What the sink writes."""
+    """What holds the documents, of deleted rows too; hidden, so that ``olist-*`` finds the alias and not this."""
     return f"{alias_name(contract)}-v{GENERATION}"
+
+
+def write_alias_name(contract: Contract) -> str:
+    """What documents are sent to. A name that must be an alias never makes an index, whatever the server allows."""
+    return f"{index_name(contract)}-write"
 
 
 def field(column: Column) -> dict[str, Any]:
@@ -82,15 +87,43 @@ def mapping(contract: Contract) -> dict[str, Any]:
     return {"dynamic": "strict", "_meta": encoded(contract), "properties": fields | TRACE}
 
 
-def template(contract: Contract) -> dict[str, Any]:
-    """The index template: any generation of the contract's index comes out right, whoever makes it."""
-    settings = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "1s"}
+SETTINGS: dict[str, Any] = {
+    "number_of_shards": 1,
+    "auto_expand_replicas": "0-1",
+    "refresh_interval": "1s",
+    "hidden": True,
+    # Somebody's template may name pipelines for every index; documents are indexed as they are sent.
+    "default_pipeline": "_none",
+    "final_pipeline": "_none",
+}
+WRITTEN_TO: dict[str, Any] = {"is_hidden": True, "is_write_index": True}
+
+
+def aliases(contract: Contract) -> dict[str, Any]:
+    """Whom readers ask, and whom the sink writes to."""
     return {
-        "index_patterns": [f"{alias_name(contract)}-v*"],
-        "priority": 200,
-        "template": {
-            "settings": {"index": settings},
-            "mappings": mapping(contract),
-            "aliases": {alias_name(contract): {"filter": {"term": {DELETED: False}}}},
-        },
+        alias_name(contract): {"filter": {"term": {DELETED: False}}},
+        write_alias_name(contract): WRITTEN_TO,
     }
+
+
+def index_body(contract: Contract) -> dict[str, Any]:
+    """What the index is made with: all of it, so that no template of others decides anything that matters here."""
+    return {"settings": {"index": SETTINGS}, "mappings": mapping(contract), "aliases": aliases(contract)}
+
+
+def deviations(wanted: dict[str, Any], found: dict[str, Any], path: str = "") -> list[str]:
+    """Where a description read back from the server lacks what was asked for; more than that may be there."""
+    off: list[str] = []
+    for name, value in wanted.items():
+        if isinstance(value, dict):
+            off += deviations(value, found.get(name) or {}, f"{path}{name}.")
+        elif (name, value) != ("type", "object") and _plain(found.get(name)) != _plain(value):  # it leaves that out
+            off.append(f"{path}{name} is {found.get(name)!r}, not {value!r}")
+    return off
+
+
+def _plain(value: Any) -> Any:
+    """Settings come back as texts, a scaling factor with a point."""
+    text = str(value).lower()
+    return text.removesuffix(".0") if isinstance(value, bool | int | float | str) else value

@@ -4,6 +4,11 @@
 small document marked ``_deleted``, which the alias hides: OpenSearch keeps the versions of really deleted documents in
 memory only, so after its restart an older change could come back to life. `commit` then moves the positions.
 
+Documents are sent to an alias that only this index has, so no request ever makes an index; `commit` first looks
+whether the index is still the one that was opened. Positions of another one (deleted and made again) count for nothing
+where the index is empty: the topic is read from its beginning. An index with documents that its positions do not speak
+of, as a restored one is, is refused: reading again would not remove the rows that were deleted since.
+
 Kill it between the two: the same changes are written again, each finds its own version there, and that is success.
 A zombie may write documents too, but only such as its successor writes or has overtaken; its positions are refused.
 """
@@ -11,22 +16,36 @@ A zombie may write documents too, but only such as its successor writes or has o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
+import structlog
 
 from olist.batches import Batch
 from olist.contracts import Contract, evolve
-from olist.errors import ContractRefused, ServerTrouble
+from olist.errors import ContractRefused, PositionRefused, ServerTrouble, Stopped, TargetRewound
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.base import Refusal, SinkTable
+from sinks.latest_taken import ROW, send_latest
 from sinks.opensearch import bulk, positions
 from sinks.opensearch.client import SERVER, Client, Json
 from sinks.opensearch.columns import decoded
 from sinks.opensearch.documents import refused_ids, with_ids, with_lines
-from sinks.opensearch.mapping import alias_name, index_name, mapping, takes, template
+from sinks.opensearch.mapping import (
+    alias_name,
+    aliases,
+    deviations,
+    index_body,
+    index_name,
+    mapping,
+    takes,
+    write_alias_name,
+)
 
-ROW = "_row"
+log = structlog.get_logger()
+
+IDENTITY = "error,*.aliases,*.settings.index.uuid,*.settings.index.history.uuid,*.settings.index.hidden"
 
 
 def connect(contract: Contract, settings: Settings) -> OpenSearchTable:
@@ -43,38 +62,82 @@ class OpenSearchTable(SinkTable):
         super().__init__(contract)
         self._client = Client(url)
         self._index = index_name(contract)
-        self._uuid = ""
+        self._alias = write_alias_name(contract)
+        self._identity = ""
+
+    @property
+    def where(self) -> str:
+        """The index in messages."""
+        return f"{SERVER} {self._index}"
 
     def open(self) -> Positions | None:
-        """Create or evolve the index and its template, and read its positions."""
-        there = self._describe()
-        if there is None:
-            self._create()
-            there = self._described()
+        """Create or evolve the index, and read its positions."""
+        there = self._describe() or self._created()
         self._evolve(there)
-        self._uuid = there["settings"]["index"]["uuid"]
+        self._settle(there)
+        self._identity = positions.identity(there["settings"])
         positions.create_index(self._client)
-        return positions.read(self._client, self.contract.table, self._uuid).positions
+        return self._judged_positions()
 
-    def _describe(self) -> Json | None:
-        found = self._client.ask_unless((404,), "GET", f"/{self._index}")
-        return None if found is None else found[self._index]
+    def _describe(self, **parameters: Any) -> Json | None:
+        found = self._client.ask_unless((404,), "GET", f"/{self._index}", **parameters)
+        if found is None or self._index in found:
+            return found and found[self._index]
+        raise Stopped(f"{self.where}: the name is an alias of {', '.join(found)}", hint="remove the alias")
 
-    def _described(self) -> Json:
+    def _created(self) -> Json:
+        """Make the index, and look at what came out.
+
+        Raises:
+            ContractRefused: it is not what was asked for.
+        """
+        body = index_body(self.contract)
+        # An older version's template; a stale one would add its fields.
+        self._client.ask_unless((404,), "DELETE", f"/_index_template/{alias_name(self.contract)}")
+        self._client.create(self._index, body)
         there = self._describe()
         if there is None:
-            raise ServerTrouble(SERVER, f"{self._index} was deleted while it was opened")
+            raise ServerTrouble(SERVER, f"{self._index} was deleted in the moment in which it was made")
+        if off := deviations(body, there):
+            raise ContractRefused(
+                f"{self.where} came out otherwise than it was asked for: {'; '.join(off)}",
+                hint="look at the index templates that match it: GET /_index_template",
+            )
         return there
 
-    def _create(self) -> None:
-        self._put_template()
-        self._client.ask_unless((400,), "PUT", f"/{self._index}")  # 400: another process was faster
+    def _settle(self, there: Json) -> None:
+        """Put back what readers and writers go by. An alias that somebody gave to another index is left there."""
+        wanted, alias = aliases(self.contract), alias_name(self.contract)
+        if alias not in there["aliases"]:
+            elsewhere = self._client.ask_unless((404,), "GET", f"/_alias/{alias}")
+            if elsewhere:
+                log.warning("alias elsewhere", alias=alias, indexes=sorted(elsewhere), written=self._index)
+                del wanted[alias]
+        positions.settle(self._client, self._index, there, wanted)
 
-    def _put_template(self) -> None:
-        self._client.ask("PUT", f"/_index_template/{alias_name(self.contract)}", template(self.contract))
+    def _judged_positions(self) -> Positions | None:
+        """The positions, if they speak of this index.
+
+        Raises:
+            PositionRefused: they speak of another, and this one is not empty.
+        """
+        table = self.contract.table
+        stands = positions.read(self._client, table, self._identity)
+        if not stands.of_another:
+            return stands.positions
+        self._client.ask("POST", f"/{self._index}/_refresh")
+        if self._client.ask("GET", f"/{self._index}/_count")["count"]:
+            raise PositionRefused(
+                f"{self.where}: its documents are not those that its positions speak of; it was restored, or made and "
+                "filled by somebody else",
+                hint=f"`olist sink rebuild opensearch --tables {table}` deletes it and reads the topic anew",
+            )
+        log.warning("reading again", table=self.where, reason="the index is new, its positions are of another")
+        positions.forget(self._client, table)
+        return None
 
     def _evolve(self, there: Json) -> None:
-        where = f"{SERVER} {self._index}"
+        where = self.where
         key, columns = decoded(where, there["mappings"].get("_meta", {}))
         if key != self.contract.key:
             raise ContractRefused(
@@ -89,7 +152,6 @@ class OpenSearchTable(SinkTable):
                 hint=f"`olist sink rebuild opensearch --tables {self.contract.table}`",
             )
         if columns != self.contract.columns:
-            self._put_template()
             self._client.ask("PUT", f"/{self._index}/_mapping", mapping(self.contract))
 
     def own(self, partitions: frozenset[int]) -> None:
@@ -101,26 +163,41 @@ class OpenSearchTable(SinkTable):
         A refused change does not hide the one before it of the same key: that one is written instead.
         """
         frame = with_ids(self.contract, batch.frame.with_row_index(ROW))
-        refused = {refusal.row: refusal for refusal in refused_ids(frame)}
-        while culprits := self._send(_without(frame, refused)):
-            refused |= {culprit.row: culprit for culprit in culprits}
+        # A change sent in vain, or for a trial, finds its successor's version there: both may be one call.
+        refused = send_latest(frame, self.contract.key, refused_ids(frame), send=self._send, probe=self._send)
+        if refused:
+            self._expect_same_index()  # else it is the index that refuses, and not its mapping
         if frame.height:  # now rather than within the index's own second; a batch comes about as often
-            self._client.ask("POST", f"/{self._index}/_refresh")
+            self._client.ask_unless((404,), "POST", f"/{self._index}/_refresh")  # 404: `commit` says it
         return [refused[row] for row in sorted(refused)]
 
-    def _send(self, frame: pl.DataFrame) -> list[Refusal]:
-        if not frame.height:
+    def _send(self, rows: pl.DataFrame) -> list[Refusal]:
+        if not rows.height:
             return []
-        last = frame.unique(subset=self.contract.key, keep="last", maintain_order=True)
-        last = with_lines(self.contract, last)
+        made = with_lines(self.contract, rows)
         return [
-            Refusal(int(last[ROW][outcome.row]), outcome.reason)
-            for outcome in bulk.send(self._client, self._index, last)
+            Refusal(int(made[ROW][outcome.row]), outcome.reason)
+            for outcome in bulk.send(self._client, self._alias, made)
         ]
 
     def commit(self, batch: Batch, held: Positions) -> Positions:
         """Move the positions to the next offset to read, one more than the last applied."""
-        return positions.move(self._client, self.contract.table, self._uuid, batch.next, held)
+        self._expect_same_index()
+        return positions.move(self._client, self.contract.table, self._identity, batch.next, held)
+
+    def _expect_same_index(self) -> None:
+        """Refuse to go on when documents have gone elsewhere than into the index that was opened.
+
+        Raises:
+            TargetRewound: it is another index now, or none; or its write alias was taken from it.
+        """
+        there = self._describe(filter_path=IDENTITY)
+        if there is None:
+            raise TargetRewound(f"{self.where}: deleted since this process opened it")
+        if positions.identity(there["settings"]) != self._identity:
+            raise TargetRewound(f"{self.where}: deleted and made again, or restored, since this process opened it")
+        if not there.get("aliases", {}).get(self._alias, {}).get("is_write_index"):
+            raise TargetRewound(f"{self.where}: its alias {self._alias} was removed since this process opened it")
 
     def drop(self) -> None:
         """Delete the index, its template and its positions. Cut short anywhere, the next `open` starts afresh."""
@@ -131,7 +208,3 @@ class OpenSearchTable(SinkTable):
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
-
-
-def _without(frame: pl.DataFrame, refused: dict[int, Refusal]) -> pl.DataFrame:
-    return frame.filter(~pl.col(ROW).is_in(list(refused))) if refused else frame

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from olist.settings import Settings
 from olist.tables import TABLES
-from sinks.opensearch.mapping import index_name, template
+from sinks.opensearch.mapping import index_body, index_name
 from sinks.postgres.ddl import create_table
 from stream_apps.app import FlinkApp
 from stream_apps.catalogue import apps
@@ -25,9 +25,9 @@ def postgres() -> str:
 
 
 def opensearch() -> str:
-    """Every table's index template."""
-    templates = {index_name(contract): template(contract) for contract in TABLES.values()}
-    return json.dumps(templates, indent=2, ensure_ascii=False) + "\n"
+    """What every table's index is made with."""
+    bodies = {index_name(contract): index_body(contract) for contract in TABLES.values()}
+    return json.dumps(bodies, indent=2, ensure_ascii=False) + "\n"
 
 
 def flink(app: FlinkApp) -> str:

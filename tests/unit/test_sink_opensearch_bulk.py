@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from typing_extensions import override
 
-from olist.errors import ServerTrouble
+from olist.errors import ServerTrouble, TargetRewound
 from sinks.opensearch import bulk
 from sinks.opensearch.client import Client, Json
 from sinks.opensearch.documents import LINES
@@ -40,7 +40,7 @@ def test_a_conflict_is_success() -> None:
 
 def test_a_refused_document_is_named_by_its_row() -> None:
     refused = bulk.send(Scripted([[201, 400, 409, 400]]), "it", frame(4))
-    assert refused == [(1, 400, "because 400"), (3, 400, "because 400")]
+    assert refused == [bulk.Outcome(1, 400, "because 400"), bulk.Outcome(3, 400, "because 400")]
 
 
 def test_documents_without_room_are_sent_again_alone() -> None:
@@ -58,7 +58,12 @@ def test_a_server_that_stays_busy_is_trouble() -> None:
     assert sum(pauses) < 10
 
 
-@pytest.mark.parametrize("status", [403, 404, 500])
+def test_an_index_that_is_gone_is_no_trouble_that_passes() -> None:
+    with pytest.raises(TargetRewound, match="the index is gone"):
+        bulk.send(Scripted([[201, 404]]), "it", frame(2))
+
+
+@pytest.mark.parametrize("status", [403, 500])
 def test_any_other_status_is_trouble(status: int) -> None:
     with pytest.raises(ServerTrouble, match=f"it: {status} because {status}"):
         bulk.send(Scripted([[201, status]]), "it", frame(2))

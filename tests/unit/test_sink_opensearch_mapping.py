@@ -10,7 +10,7 @@ from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Row
 from olist.errors import ContractRefused
 from olist.tables import TABLES
 from sinks.opensearch.columns import decoded, encoded
-from sinks.opensearch.mapping import field, index_name, mapping, takes, template
+from sinks.opensearch.mapping import deviations, field, index_body, index_name, mapping, takes
 from tests.laws.parcels import PARCELS
 
 
@@ -87,11 +87,22 @@ def test_a_geo_point_stands_beside_its_columns() -> None:
     assert fields["latitude"] == {"type": "double"}
 
 
-def test_the_template_fits_every_generation_and_hides_the_deleted() -> None:
-    made = template(PARCELS)
-    assert made["index_patterns"] == ["olist-parcels-v*"]
+def test_an_index_is_hidden_and_its_alias_hides_the_deleted() -> None:
+    made = index_body(PARCELS)
     assert index_name(PARCELS) == "olist-parcels-v1"
-    assert made["template"]["aliases"] == {"olist-parcels": {"filter": {"term": {"_deleted": False}}}}
+    assert made["settings"]["index"]["hidden"] is True
+    assert made["aliases"] == {
+        "olist-parcels": {"filter": {"term": {"_deleted": False}}},
+        "olist-parcels-v1-write": {"is_hidden": True, "is_write_index": True},
+    }
+
+
+def test_what_came_out_may_hold_more_than_was_asked_for_but_nothing_else() -> None:
+    wanted = {"settings": {"shards": 1, "hidden": True}, "fields": {"items": {"type": "object", "properties": {}}}}
+    assert (
+        deviations(wanted, {"settings": {"shards": "1", "hidden": "true", "uuid": "u"}, "fields": {"items": {}}}) == []
+    )
+    assert deviations(wanted, {"settings": {"shards": "2", "hidden": "true"}}) == ["settings.shards is '2', not 1"]
 
 
 def test_a_contract_without_a_point_has_none() -> None:
