@@ -104,8 +104,7 @@ def upgrade(
     state refused                      only --rebuild can do it; nothing is stopped
     """
     code = path or file_of(name)
-    with operations_on(name, within_s) as operations:
-        plan = operations.plan(code)
+    with operations_on(name, within_s) as operations, operations.planned(code) as plan:
         _show_plan(name, plan.difference, plan.verdict.road, plan.verdict.why, output if only_plan else "table")
         if only_plan or not (plan.difference or rebuild):
             return
@@ -118,7 +117,7 @@ def upgrade(
             click.echo(REBUILT_FROM, err=True)
         if not yes:
             click.confirm("upgrade?", abort=True, err=True)
-        outcome = operations.upgrade(code, rebuild=rebuild)
+        outcome = operations.upgrade(plan.code, rebuild=rebuild)
     _conclude(name, outcome, f"olist apps upgrade {name} --rebuild")
     click.echo(
         f"{name}: version {deployed(operations.deployment).current} is healthy; its state: {_fate(rebuild, plan)}"

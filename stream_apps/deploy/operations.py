@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +33,11 @@ from stream_apps.deploy.watching import Unhealthy, until_healthy
 
 @dataclass(frozen=True)
 class Plan:
-    """What an upgrade would do. An empty difference means: nothing."""
+    """What an upgrade would do. An empty difference means: nothing. `code` is the copy of the file that was shown."""
 
     difference: str
     verdict: Verdict
+    code: Path
 
 
 class Operations:
@@ -52,7 +55,7 @@ class Operations:
         return self.deployment.name
 
     def record(self) -> Record:
-        """What is wanted, once whatever a killed command left behind is undone.
+        """What is wanted, as it is written down; changes nothing.
 
         Raises:
             BadInput: the app is not deployed.
@@ -60,6 +63,15 @@ class Operations:
         record = self.deployment.record()
         if record is None:
             raise BadInput(f"{self.name} is not deployed", hint=f"olist apps deploy {self.name}")
+        return record
+
+    def recovered(self) -> Record:
+        """What is wanted, once whatever a killed command left behind is undone: for whoever is to change something.
+
+        Raises:
+            BadInput: the app is not deployed.
+        """
+        record = self.record()
         return record if record.trying is None else undo(self.settings, self.deployment, self.engine, record)
 
     def deploy(self, code: Path, parallelism: int) -> Record:
@@ -73,7 +85,7 @@ class Operations:
         there = self.deployment.record()
         if there is None or not there.proven:
             return self._first(code, parallelism, there)
-        record = self.record()
+        record = self.recovered()
         if record.version.digest != digest(code):
             raise BadInput(
                 f"{self.name}: version {record.current} is deployed, and the file differs from it",
@@ -147,7 +159,7 @@ class Operations:
 
     def stop(self, *, drain: bool) -> Record:
         """Stop it so that it can go on later from exactly there. One that is stopped is left alone."""
-        record = self.record()
+        record = self.recovered()
         stopped = replace(record, wanted="stopped", attempts=0, not_before=0.0, error="")
         self.deployment.write(stopped)  # first: if this process dies in between, nobody starts it again
         self._end(record, drain=drain)
@@ -165,7 +177,7 @@ class Operations:
 
     def savepoint(self) -> Standing:
         """Write its state down while it goes on."""
-        record = self.record()
+        record = self.recovered()
         where = place(self.deployment, record, record.current)
         standing = self.engine.savepoint(where, self.deployment.standing(where.number))
         self._stand(record, standing)
@@ -173,7 +185,7 @@ class Operations:
 
     def restart(self, parallelism: int | None = None) -> Record:
         """Stop it and start it again from there, with another parallelism if one is given."""
-        record = self.record()
+        record = self.recovered()
         self._check(parallelism or record.parallelism)
         self._end(record)
         if parallelism is not None:
@@ -181,14 +193,18 @@ class Operations:
             self.deployment.write(record)
         return self.start(record)
 
-    def plan(self, code: Path) -> Plan:
-        """What an upgrade to a file would do. Changes nothing."""
+    @contextmanager
+    def planned(self, code: Path) -> Iterator[Plan]:
+        """What an upgrade to a file would do, and to upgrade with: whatever becomes of the file, it is what was shown.
+
+        Changes nothing, and leaves nothing behind.
+        """
         record = self.record()
         draft = placed(self.deployment, DRAFT, record.version.generation, record.parallelism)
         old = place(self.deployment, record, record.current)
         make(self.engine, draft, code, time.time(), after=old)
         try:
-            return Plan(difference(old, draft), self.engine.carries(old, draft))
+            yield Plan(difference(old, draft), self.engine.carries(old, draft), draft.code)
         finally:
             shutil.rmtree(draft.folder)
 
@@ -197,7 +213,7 @@ class Operations:
 
         An app that is stopped is upgraded from where it stopped, and runs afterwards.
         """
-        record = self.record()
+        record = self.recovered()
         app = load_app(code)
         generation = record.next_generation() if rebuild else record.version.generation
         staged = staged_topics(self.settings, app, generation)
@@ -241,7 +257,7 @@ class Operations:
             BadInput: there is no previous version.
             Stopped: the state that it left is gone.
         """
-        record = self.record()
+        record = self.recovered()
         if record.previous is None:
             raise BadInput(f"{self.name} has no previous version", hint="`olist apps upgrade` with the file as it was")
         where = place(self.deployment, record, record.previous)
@@ -267,7 +283,7 @@ class Operations:
 
     def delete(self) -> None:
         """Stop it and remove its versions, its state, its groups and what it staged. Its output topics stay."""
-        record = replace(self.record(), wanted="stopped")
+        record = replace(self.recovered(), wanted="stopped")
         self.deployment.write(record)
         remove(self.settings, self.deployment, self.engine, record)
 

@@ -95,8 +95,8 @@ def test_manifests_are_printed_and_never_applied() -> None:
 def test_a_rebuild_says_what_it_cannot_know_before_it_asks(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: bool
 ) -> None:
-    plan = Plan("+ more", Verdict("restored", "as it is"))
-    monkeypatch.setattr(changing, "operations_on", lambda *_: nullcontext(SimpleNamespace(plan=lambda _code: plan)))
+    plan = nullcontext(Plan("+ more", Verdict("restored", "as it is"), Path("quality.py")))
+    monkeypatch.setattr(changing, "operations_on", lambda *_: nullcontext(SimpleNamespace(planned=lambda _: plan)))
     asked = CliRunner().invoke(command, ("upgrade", "quality", *arguments), input="n\n")
     before, question, _ = asked.output.partition("upgrade? [y/N]")
     assert (asked.exit_code, bool(question), "compacted away" in before) == (1, True, told)

@@ -245,6 +245,31 @@ def test_what_a_killed_deletion_leaves_is_no_app_and_the_next_deployment_sweeps_
     assert left == {"lock", "record.json", "1"}, "nothing of the app before"
 
 
+def test_looking_changes_nothing_while_an_upgrade_is_unfinished(world: World) -> None:
+    world.slow, world.cluster.bad = {2}, {1}
+    assert world.upgrade() == "broken"
+    world.cluster.running.add(2)
+    before = replace(world.record(), trying=2)
+    world.deployment.write(before)
+    files = sorted(world.deployment.path.rglob("*"))
+    assert world.operations.doomed()
+    assert world.operations.record() == before
+    with world.operations.planned(world.code) as plan:
+        assert plan.difference
+    assert (world.record(), world.cluster.running, sorted(world.deployment.path.rglob("*"))) == (before, {2}, files)
+    world.cluster.bad.clear()
+    assert world.operations.recovered().trying is None
+    assert world.cluster.running == set()
+
+
+def test_an_upgrade_goes_to_the_file_as_it_was_shown(world: World) -> None:
+    world.code.write_text(shown := world.code.read_text() + "# shown\n")
+    with world.operations.planned(world.code) as plan:
+        world.code.write_text(shown + "# changed while somebody thought about it\n")
+        assert world.operations.upgrade(plan.code, rebuild=False).end == "done"
+    assert world.deployment.code(2).read_text() == shown
+
+
 def test_an_app_whose_files_are_gone_can_be_deleted(world: World) -> None:
     shutil.rmtree(world.deployment.version(1))
     assert world.operations.doomed() == [str(world.deployment.path)]
