@@ -93,7 +93,7 @@ class FlinkEngine:
         if not standing.job:
             return Sight(phase="absent")
         seen = look(self.flink, standing.job)
-        newest = None if seen.phase == "absent" else self.flink.checkpoint(standing.job)
+        newest = seen.checkpoint
         return Sight(
             phase="absent" if self._ended_well(seen.phase, standing) else seen.phase,
             settled=seen.settled,

@@ -59,7 +59,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 class Look:
     """A job at one moment. `settled` is healthy: all runs, and nothing failed since its first completed checkpoint.
 
-    `restarts` counts what failed; `error` is the newest failure's stack trace.
+    `restarts` counts what failed; `error` is the newest failure's stack trace, `checkpoint` the newest completed one.
     """
 
     phase: Phase
@@ -67,6 +67,7 @@ class Look:
     restarts: int = 0
     error: str = ""
     since: float = 0.0
+    checkpoint: Checkpoint | None = None
 
 
 def look(flink: Flink, job: str) -> Look:
@@ -88,7 +89,7 @@ def seen(job: JobState, checkpoint: Checkpoint | None, failures: Exceptions) -> 
         phase = "failed"
     elif failures.count and (failures.at > complete_at or job.state in ("RESTARTING", "FAILING")):
         phase = "failing"
-    return Look(phase, settled, failures.count, failures.newest, job.started)
+    return Look(phase, settled, failures.count, failures.newest, job.started, checkpoint)
 
 
 def wait_healthy(flink: Flink, job: str, within_s: float) -> Look:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from stream_apps.deploy.folder import Deployment
 from stream_apps.deploy.record import Record, Standing, Version
 from stream_apps.deploy.saved_states import completed_at, local, own, remove_older
 from stream_apps.deploy.tending import tend
+from stream_apps.flink.answers import Checkpoint, Exceptions, JobState, Vertex
 
 
 @pytest.fixture
@@ -147,3 +149,27 @@ def test_a_failed_job_is_not_counted_against_its_app_while_kafka_is_away(
     with pytest.raises(ServerTrouble, match="kafka"):
         tend(engine.settings, deployment, engine)
     assert deployment.record() == replace(wanted, error="it was gone")
+
+
+def test_one_look_at_a_job_asks_for_its_checkpoints_once(
+    engine: FlinkEngine, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    newest = Checkpoint(7, "file:/chk-7", 101.0, 10)
+    running = JobState("job", "app", "RUNNING", 100.0, (Vertex("v", "v", 1, "RUNNING"),))
+    answers = {"job": running, "checkpoint": newest, "exceptions": Exceptions(0)}
+
+    def answering(question: str) -> Callable[[str], object]:
+        def answer(_job: str) -> object:
+            asked.append(question)
+            return answers[question]
+
+        return answer
+
+    for question in answers:
+        monkeypatch.setattr(engine.flink, question, answering(question))
+    sight = engine.look(place, Standing(jobs=("job",)))
+    assert sight.settled
+    assert sight.checkpoint is not None
+    assert (sight.checkpoint.path, sight.checkpoint.at) == ("file:/chk-7", 101.0)
+    assert sorted(asked) == ["checkpoint", "exceptions", "job"]
