@@ -51,6 +51,8 @@ from olist.lake.writable import COLUMNS, columns_said, columns_there, refuse_unw
 from olist.positions import Positions
 
 MAX_CONFLICTS = 20
+INDEXING_ANEW = "indexing the table anew"
+"""What a writer says that could not follow what others did to its table."""
 
 
 @dataclass
@@ -131,7 +133,7 @@ class LakeTable:
         except FileNotFoundError as error:
             if self._is_newest():
                 raise
-            raise ServerTrouble("lake", f"{self.name}: changed while it was indexed; indexing it anew") from error
+            raise ServerTrouble("lake", f"{self.name}: changed while it was indexed; {INDEXING_ANEW}") from error
         self._indexed = self._head()
 
     def holds(self, keys: pl.DataFrame) -> pl.Series:
@@ -324,13 +326,13 @@ class LakeTable:
         seen = before.current_snapshot()
         paths = moves_since(self.table.metadata, seen.snapshot_id if seen else None)
         if paths is None:
-            raise ServerTrouble("lake", f"{self.name}: rewritten meanwhile, its moves have expired; indexing it anew")
+            raise ServerTrouble("lake", f"{self.name}: rewritten meanwhile, its moves have expired; {INDEXING_ANEW}")
         replaced = staged.replaced
         for path in paths:
             try:
                 self._follow(Moves.read(self.table.io, path), staged)
             except FileNotFoundError as error:
-                raise ServerTrouble("lake", f"{self.name}: {path} has expired; indexing the table anew") from error
+                raise ServerTrouble("lake", f"{self.name}: {path} has expired; {INDEXING_ANEW}") from error
         if staged.replaced is not replaced:
             unused, staged.delete_files = (
                 staged.delete_files,
@@ -350,7 +352,7 @@ class LakeTable:
         rewrite = Rewrite({number: _renumbered(moves.to[path], new) for path, number in known.items()})
         replaced = rewrite.translate(staged.replaced)
         if FREE in replaced or not self.index.follow(rewrite):
-            raise ServerTrouble("lake", f"{self.name}: a rewrite dropped a row that is live here; indexing it anew")
+            raise ServerTrouble("lake", f"{self.name}: a rewrite dropped a row that is live here; {INDEXING_ANEW}")
         if not np.array_equal(replaced, staged.replaced):
             staged.replaced = replaced
 

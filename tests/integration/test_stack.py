@@ -53,6 +53,7 @@ def test_every_server_listens_on_loopback_only(own: Stack) -> None:
     for state in own.states().values():
         assert state.pid is not None
         addresses = {c.laddr.ip for c in psutil.Process(state.pid).net_connections("inet") if c.status == "LISTEN"}
+        assert addresses
         assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 

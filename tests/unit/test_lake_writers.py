@@ -9,7 +9,7 @@ import pytest
 from olist.errors import ContractRefused, ServerTrouble
 from olist.lake.catalog import open_catalog
 from olist.lake.orphans import MOST_UNCOMMITTED_MS, wall_ms
-from olist.lake.table import LakeTable
+from olist.lake.table import INDEXING_ANEW, LakeTable
 from olist.positions import Positions
 from tests.lakes import NOTES, PARTITIONS, WHOLE_NOTES, Changes, Lake, local_settings
 
@@ -72,7 +72,7 @@ def compacted(tmp_path: Path) -> Lake:
 def test_files_that_expire_while_a_writer_indexes_them_are_trouble_to_wait_out(compacted: Lake) -> None:
     late = compacted.writer()
     compacted.compact(compacted.job(now_ms=1 << 42))
-    with pytest.raises(ServerTrouble, match="indexing it anew"):
+    with pytest.raises(ServerTrouble, match=INDEXING_ANEW):
         late.own(ALL)
     with pytest.raises(ServerTrouble, match="since its keys were indexed"):
         late.stage(compacted.changes.frame([])[0])
