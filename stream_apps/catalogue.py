@@ -37,17 +37,6 @@ def apps() -> dict[str, App]:
     return found
 
 
-def app_named(name: str) -> App:
-    """One app.
-
-    Raises:
-        BadInput: there is none of that name.
-    """
-    if name not in apps():
-        raise BadInput(f"no app named {name}", hint=f"apps: {', '.join(apps()) or 'none'}")
-    return apps()[name]
-
-
 def contracts() -> dict[str, Contract]:
     """The apps' outputs by table: what `olist.derived` finds under its entry point."""
     return {contract.table: contract for app in apps().values() for contract in app.outputs}

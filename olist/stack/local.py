@@ -68,11 +68,6 @@ class Stack:
         needed = [name for companion in companions() for name in companion.needs(self.settings)]
         return list(dict.fromkeys([*USUAL, *needed, *(known.servers if known else {})]))
 
-    @property
-    def endpoints(self) -> dict[str, str]:
-        """Where clients find each server."""
-        return {name: server.endpoint for name, server in self.servers.items()}
-
     def states(self) -> dict[str, ServerState]:
         """Every server as it is now; those of other machines are shown without asking them."""
         known = read_state(self.home.state)

@@ -1,7 +1,7 @@
 """The ways from one version to another, as tables: in which step, what leads where. Pure.
 
-A step is one action of `operations`; it ends well or not. Whatever happens, at most one version writes the app's topic,
-the old one's state is written down before it stops, and a walk ends in one of five places:
+A step is one action of `change.Change`; it ends well or not. Whatever happens, at most one version writes the app's
+topic, the old one's state is written down before it stops, and a walk ends in one of five places:
 
 done          the new version runs
 untouched     the old version runs; should its savepoint have come too late to be seen, the keeper starts it again

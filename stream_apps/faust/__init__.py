@@ -1,4 +1,4 @@
-"""Runs any `FaustApp`: a process per worker, as many workers as there are partitions.
+"""Runs any `FaustApp`: a process per worker, as many as the app's parallelism; each has some partitions of all topics.
 
 In the order of a record's way:
 

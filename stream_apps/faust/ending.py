@@ -1,6 +1,6 @@
 """How a worker ends on an error: at once, like a kill.
 
-Nothing is committed after it, and the supervisor's next worker goes on from the last commit.
+Nothing is committed after it, and the next worker, which the keeper starts, goes on from the last commit.
 """
 
 from __future__ import annotations

@@ -52,10 +52,6 @@ class Route:
         columns = self.input.contract.key
         return tuple(columns.index(name) for name in self.input.by) if set(self.input.by) <= set(columns) else None
 
-    def values_of_key(self, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """The values of `by`, from the contract's key."""
-        return None if self.in_key is None else tuple(key[at] for at in self.in_key)
-
     def values(self, change: Change) -> tuple[Any, ...] | None:
         """The values of `by`; None for a delete that does not tell them, or where one of them is null."""
         if self.in_key is not None:

@@ -85,8 +85,3 @@ class StateCodec:
                 hint="give new fields a default, go back to the version that wrote it, or rebuild the app",
             ) from error
         return entry
-
-
-def whereabouts_key(route: str, key: tuple[Any, ...]) -> Key:
-    """The state key of a row's whereabouts."""
-    return (AT, route, *map(str, key))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Literal
+from typing import Any
 
 import requests
 
@@ -36,10 +36,6 @@ class Flink:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-
-    def version(self) -> str:
-        """Flink's release; also the question whether it is there."""
-        return str(self._get("/overview")["flink-version"])
 
     def jar(self, path: Path) -> str:
         """The id of an uploaded jar, uploading it when the cluster has none of that name."""
@@ -79,12 +75,6 @@ class Flink:
         """What the job's attempts ended in."""
         return exceptions(self._get(f"/jobs/{job}/exceptions", or_none=True) or {})
 
-    def metrics(self, job: str, vertex: str, names: list[str], how: Literal["sum", "max"] = "sum") -> dict[str, float]:
-        """Metrics of a vertex over all of its subtasks; those it does not have are left out."""
-        query = f"get={','.join(names)}&agg={how}"
-        found = self._get(f"/jobs/{job}/vertices/{vertex}/subtasks/metrics?{query}", or_none=True) or []
-        return {str(metric["id"]): float(metric[how]) for metric in found}
-
     def savepoint(self, job: str, within_s: float, folder: str = "") -> str:
         """Write the job's state down while it goes on; the savepoint's path."""
         body = {"cancel-job": False, **({"target-directory": folder} if folder else {})}
@@ -111,13 +101,6 @@ class Flink:
             return
         self._ask("PATCH", f"/jobs/{job}?mode=cancel")
         self._until_ended(job, within_s)
-
-    def rescale(self, job: str, parallelism: int) -> None:
-        """Ask for another parallelism of every vertex; the job restarts in place from its newest checkpoint."""
-        asked: dict[str, Any] = self._get(f"/jobs/{job}/resource-requirements")
-        for vertex in asked.values():
-            vertex["parallelism"] = {"lowerBound": 1, "upperBound": parallelism}
-        self._ask("PUT", f"/jobs/{job}/resource-requirements", json=asked)
 
     def _savepoint_path(self, job: str, trigger: str, within_s: float) -> str:
         deadline = monotonic() + within_s
