@@ -98,7 +98,7 @@ class SearchIndex(Readable):
 
     def __init__(self, contract: Contract, settings: Settings) -> None:
         super().__init__(contract, settings)
-        self._client = Client(settings.opensearch_url)
+        self._client = Client(settings)
 
     def news(self) -> Reach | None:
         """By what a search finds, deleted rows' documents included."""

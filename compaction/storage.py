@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-import boto3
-from botocore.config import Config
 from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 
 from compaction.thresholds import may_delete
+from olist.s3_client import client, file_properties
 from olist.settings import Settings
 
 MOST_IN_A_REQUEST = 1000  # S3's own limit
-S3_PROPERTIES = ("s3.endpoint", "s3.access-key-id", "s3.secret-access-key", "s3.region")
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,9 @@ def delete(io: FileIO, paths: Iterable[str]) -> int:
     paths = list(paths)
     on_s3 = [path for path in paths if _is_on_s3(path)]
     for bucket, keys in _by_bucket(on_s3).items():
-        client = _client(*(io.properties[name] for name in S3_PROPERTIES))
+        s3 = client(io.properties)
         for first in range(0, len(keys), MOST_IN_A_REQUEST):
-            _delete_on_s3(client, bucket, keys[first : first + MOST_IN_A_REQUEST])
+            _delete_on_s3(s3, bucket, keys[first : first + MOST_IN_A_REQUEST])
     for path in set(paths) - set(on_s3):
         with suppress(FileNotFoundError):
             io.delete(path)
@@ -127,23 +125,10 @@ def _on_disk(location: str) -> Iterator[Stored]:
 def _on_s3(location: str, settings: Settings) -> Iterator[Stored]:
     where = urlparse(location)
     prefix = where.path.strip("/") + "/"
-    secret = settings.s3_secret_key.get_secret_value()
-    client = _client(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=where.netloc, Prefix=prefix):
+    pages = client(file_properties(settings)).get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=where.netloc, Prefix=prefix):
         for item in page.get("Contents", ()):
             if item["Key"].endswith("/"):  # a marker of a folder, which some clients make
                 continue
             modified_ms = int(item["LastModified"].timestamp() * 1000)
             yield Stored(f"s3://{where.netloc}/{item['Key']}", modified_ms, item["Size"])
-
-
-@lru_cache(maxsize=4)
-def _client(endpoint: str, access_key: str, secret_key: str, region: str) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        region_name=region,
-        config=Config(s3={"addressing_style": "path"}),
-    )

@@ -12,6 +12,7 @@ import requests
 
 from connect.postgres import Config
 from olist.errors import BadInput, ServerTrouble
+from olist.hidden import shown
 
 TIMEOUT_S = 30.0
 PATIENCE_S = 60.0  # with a worker that starts, or moves connectors between workers
@@ -130,7 +131,8 @@ class Worker:
             try:
                 answer = self._session.request(method, self.url + path, json=body, timeout=TIMEOUT_S)
             except requests.RequestException as error:
-                raise ServerTrouble("connect", f"{self.url} does not answer: {error}", hint=HOW_TO_START) from error
+                said = f"{shown(self.url)} does not answer: {error}"
+                raise ServerTrouble("connect", said, hint=HOW_TO_START) from error
             if not _later(answer) or time.monotonic() > deadline:
                 return _content(answer)
             time.sleep(AGAIN_AFTER_S)

@@ -64,13 +64,22 @@ class Settings(BaseSettings):
     s3: str | None = Field(None, description="endpoint URL of an S3 that is already there")
     s3_port: int = Field(18333, description="port of the local S3; its seven inner ports follow it")
     s3_bucket: str = Field("lake", description="bucket of the lake")
-    s3_access_key: str = Field("olist", description="S3 access key")
+    s3_access_key: str = Field("olist", description="S3 access key; empty: where AWS's own programs look for one")
     s3_secret_key: SecretStr = Field(SecretStr("olist-secret"), description="S3 secret key")
     s3_region: str = Field("us-east-1", description="S3 region")
 
     opensearch: str | None = Field(None, description="URL of an OpenSearch that is already there")
     opensearch_port: int = Field(19200, description="port of the local OpenSearch")
     opensearch_heap_mb: int = Field(512, description="heap of the local OpenSearch")
+    opensearch_username: str | None = Field(None, description="user of that OpenSearch, if the URL names none")
+    opensearch_password: SecretStr | None = Field(None, description="that user's password")
+    opensearch_ca: Path | None = Field(
+        None, description="PEM file of the authorities that sign its certificate; default: those of the certifi package"
+    )
+    opensearch_aws_region: str | None = Field(
+        None, description="sign every request for this AWS region, by the credentials that boto3 finds"
+    )
+    opensearch_aws_service: Literal["es", "aoss"] = Field("es", description="AWS service that requests are signed for")
 
     connect: str | None = Field(None, description="URL of a Kafka Connect (its REST API) that is already there")
     connect_port: int = Field(18083, description="port of the local Kafka Connect")

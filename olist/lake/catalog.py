@@ -10,6 +10,7 @@ from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from olist.lake.row_delta import MonotonicCatalog
+from olist.s3_client import file_properties
 from olist.settings import Settings
 
 CATALOG = "olist"
@@ -36,11 +37,7 @@ def _made(settings: Settings) -> SqlCatalog:
         **{
             "uri": settings.catalog_url,
             "warehouse": settings.warehouse_location,
-            "s3.endpoint": settings.s3_url,
-            "s3.access-key-id": settings.s3_access_key,
-            "s3.secret-access-key": settings.s3_secret_key.get_secret_value(),
-            "s3.region": settings.s3_region,
-            "s3.force-virtual-addressing": "false",
+            **file_properties(settings),
             # A connection that the server closed is noticed and replaced instead of failing a commit.
             "pool_pre_ping": "true",
         },

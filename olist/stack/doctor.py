@@ -15,6 +15,7 @@ import msgspec
 import psutil
 
 from olist.errors import OlistError
+from olist.hidden import shown
 from olist.settings import Settings
 from olist.stack.artefacts import locked
 from olist.stack.flink_env import flink_environment
@@ -144,7 +145,7 @@ def _servers(stack: Stack) -> Iterator[Finding]:
 
 def _external(stack: Stack, name: str) -> str:
     server = stack.servers[name]
-    return f"external at {server.endpoint} {server.probe()}".strip()
+    return f"external at {shown(server.endpoint)} {server.probe()}".strip()
 
 
 def _ports(server: Server) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ import msgspec
 from pydantic import SecretStr
 
 from olist.errors import StackError
+from olist.hidden import shown
 from olist.settings import Settings
 from olist.stack.artefacts import locked
 from olist.stack.companions import companions
@@ -101,7 +102,7 @@ class Stack:
             ServerTrouble: one does not.
         """
         return {
-            name: ServerState(name=name, phase="external", endpoint=server.endpoint, version=server.probe())
+            name: ServerState(name=name, phase="external", endpoint=shown(server.endpoint), version=server.probe())
             for name, server in self.servers.items()
             if server.external
         }
@@ -237,7 +238,7 @@ class Stack:
 
 def _state(server: Server, seen: ServerState | None, *, alive: bool) -> ServerState:
     if server.external:
-        return ServerState(name=server.name, phase="external", endpoint=server.endpoint)
+        return ServerState(name=server.name, phase="external", endpoint=shown(server.endpoint))
     if seen is None:
         return ServerState(name=server.name, phase="stopped", endpoint=server.endpoint)
     if not alive:

@@ -10,15 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from opensearchpy import OpenSearch
+import opensearchpy
 from opensearchpy.exceptions import ConnectionError as NoConnection
-from opensearchpy.exceptions import SerializationError, TransportError
+from opensearchpy.exceptions import SerializationError, SSLError, TransportError
 
-from olist.errors import ServerTrouble, Stopped
+from olist.errors import BadInput, ServerTrouble, Stopped
+from olist.opensearch_client import client_options
+from olist.settings import Settings
 
 SERVER = "opensearch"
 TIMEOUT_S = 60
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
+NOT_WE = frozenset({401, 403})
+NEVER = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
+"""What no waiting mends: a certificate that we do not trust, a server without TLS."""
+TRUST = "look at OLIST_OPENSEARCH_CA and OLIST_OPENSEARCH"
+WHO_ASKS = "look at OLIST_OPENSEARCH_USERNAME and OLIST_OPENSEARCH_PASSWORD, or at the credentials that sign requests"
 NDJSON = {"content-type": "application/x-ndjson"}
 
 NO_ROOM = "delete indexes that nobody needs, or raise cluster.max_shards_per_node"
@@ -29,9 +36,11 @@ Json = dict[str, Any]
 class Client:
     """A connection to one OpenSearch; errors are raised in our words."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, settings: Settings) -> None:
         logging.getLogger("opensearch").setLevel(logging.CRITICAL)  # it logs tracebacks of what is raised here anyway
-        self._client = OpenSearch(url, max_retries=0, retry_on_timeout=False, timeout=TIMEOUT_S)
+        self._client = opensearchpy.OpenSearch(
+            **client_options(settings), max_retries=0, retry_on_timeout=False, timeout=TIMEOUT_S
+        )
 
     def ask(
         self, method: str, path: str, body: Json | bytes | None = None, *, expected: tuple[int, ...] = (), **params: Any
@@ -41,6 +50,7 @@ class Client:
         Raises:
             ServerTrouble: the server is away, busy or starting.
             Stopped: it understood and refused.
+        BadInput: its certificate is none that we trust.
         """
         headers = NDJSON if isinstance(body, bytes) else None
         with translated():
@@ -77,12 +87,26 @@ def translated() -> Iterator[None]:
     """Tell trouble that passes from trouble that stays, as `Client.ask` says."""
     try:
         yield
+    except SSLError as error:
+        if any(words in str(error) for words in NEVER):
+            raise BadInput(
+                f"{SERVER}: {error.info}", hint="look at OLIST_OPENSEARCH_CA and OLIST_OPENSEARCH"
+            ) from error
+        raise ServerTrouble(SERVER, f"no answer: {error}", hint="`olist status`") from error
     except (NoConnection, SerializationError) as error:
         raise ServerTrouble(SERVER, f"no answer: {error}", hint="`olist status`") from error
     except TransportError as error:
         if error.status_code in BUSY:
             raise ServerTrouble(SERVER, _reason(error), hint="`olist status`") from error
-        raise Stopped(f"{SERVER}: {_reason(error)}") from error
+        raise Stopped(f"{SERVER}: {_reason(error)}", hint=_hint(error)) from error
+
+
+def _hint(error: TransportError) -> str:
+    return (
+        "look at OLIST_OPENSEARCH_USERNAME and OLIST_OPENSEARCH_PASSWORD, or who signs"
+        if error.status_code in NOT_WE
+        else ""
+    )
 
 
 def _reason(error: TransportError) -> str:

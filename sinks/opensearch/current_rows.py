@@ -38,7 +38,7 @@ def read(contract: Contract, settings: Settings) -> Iterator[Reading | None]:
         ServerTrouble: the server does not answer.
         Stopped: a value that is none of the contract's type.
     """
-    with closing(Client(settings.opensearch_url)) as client:
+    with closing(Client(settings)) as client:
         uuid = _uuid(client, contract)
         if uuid is None:
             yield None
@@ -62,7 +62,7 @@ def positions(contract: Contract, settings: Settings) -> Positions | None:
     Raises:
         ServerTrouble: the server does not answer.
     """
-    with closing(Client(settings.opensearch_url)) as client:
+    with closing(Client(settings)) as client:
         uuid = _uuid(client, contract)
         return None if uuid is None else stored.read(client, contract.table, uuid).positions
 

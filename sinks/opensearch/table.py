@@ -50,7 +50,7 @@ IDENTITY = "error,*.aliases,*.settings.index.uuid,*.settings.index.history.uuid,
 
 def connect(contract: Contract, settings: Settings) -> OpenSearchTable:
     """The contract's index in the OpenSearch of the settings, not yet opened."""
-    return OpenSearchTable(contract, settings.opensearch_url)
+    return OpenSearchTable(contract, settings)
 
 
 class OpenSearchTable(SinkTable):
@@ -58,9 +58,9 @@ class OpenSearchTable(SinkTable):
 
     name = SERVER
 
-    def __init__(self, contract: Contract, url: str) -> None:
+    def __init__(self, contract: Contract, settings: Settings) -> None:
         super().__init__(contract)
-        self._client = Client(url)
+        self._client = Client(settings)
         self._index = index_name(contract)
         self._alias = write_alias_name(contract)
         self._identity = ""

@@ -20,7 +20,7 @@ from tests.laws.targets import write
 
 @pytest.fixture
 def index(stack: Stack) -> Iterator[OpenSearchTable]:
-    table = OpenSearchTable(fresh(), stack.settings.opensearch_url)
+    table = OpenSearchTable(fresh(), stack.settings)
     table.open()
     yield table
     table.drop()
@@ -68,7 +68,7 @@ def test_deleted_rows_leave_when_the_positions_have_moved_on(stack: Stack, index
     held = write(index, [delete(contract, ("p1", 1), 10), upsert(contract, neighbour(), 20)])
     everything = f"{stack.settings.opensearch_url}/{index_name(contract)}"
     assert found(everything, {"match_all": {}}) == {"p1|1", f"{neighbour().parcel_id}|1"}
-    client = Client(stack.settings.opensearch_url)
+    client = Client(stack.settings)
     assert purge(client, contract, held, keep=11) == 0
     assert purge(client, contract, held, keep=10) == 1
     assert found(everything, {"match_all": {}}) == {f"{neighbour().parcel_id}|1"}

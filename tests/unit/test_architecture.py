@@ -110,3 +110,25 @@ CLIENTS = {
 def test_where_kafka_is_and_who_asks_is_said_in_one_file_for_each_library(path: Path) -> None:
     named = {*strings(path), *keywords(path)}
     assert not [name for name, home in CLIENTS.items() if name in named and within(path) != home], "use its options"
+
+
+def calls(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+MAKERS: dict[str, set[str]] = {
+    "aiokafka.AIOKafkaConsumer": {"stream_apps/faust/transport.py"},
+    "boto3.Session": {"olist/opensearch_client.py"},
+    "boto3.client": {"olist/s3_client.py"},
+    "create_engine": set(),
+    "opensearchpy.OpenSearch": {"sinks/opensearch/client.py"},
+    "psycopg.connect": {"sinks/postgres/connection.py", "olist/shop.py", "olist/stack/servers/postgres.py"},
+}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=within)
+def test_a_client_is_made_in_the_one_file_that_knows_how(path: Path) -> None:
+    found = {name for name in calls(path) if within(path) not in MAKERS.get(name, {within(path)})}
+    assert not found, f"{within(path)} makes a client by itself: {found}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import requests
 
 from olist.errors import ServerTrouble
+from olist.opensearch_client import endpoint, request_options
 from olist.stack.artefacts import Artefact, locked
 from olist.stack.install import disk_space
 from olist.stack.java import classpath, java_program
@@ -162,9 +163,10 @@ class OpenSearch(Server):
         if not self.external:
             knock(self.name, self.settings.opensearch_port)
         try:
-            health = requests.get(f"{self.endpoint}/_cluster/health", timeout=5)
+            url, options = endpoint(self.settings), request_options(self.settings)
+            health = requests.get(f"{url}/_cluster/health", timeout=5, **options)
             health.raise_for_status()
-            version: str = requests.get(self.endpoint, timeout=5).json()["version"]["number"]
+            version: str = requests.get(url, timeout=5, **options).json()["version"]["number"]
         except (requests.RequestException, KeyError) as error:
             raise ServerTrouble(self.name, str(error)) from error
         if health.json()["status"] == "red":

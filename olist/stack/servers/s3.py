@@ -10,11 +10,10 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from olist.errors import ServerTrouble, StackError
+from olist.s3_client import client, file_properties
 from olist.stack.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
 
 VERSION = "SeaweedFS"
@@ -116,17 +115,10 @@ class S3(Server):
             Path(f"/tmp/seaweedfs-{name}-grpc-{self.settings.s3_port + step}.sock").unlink(missing_ok=True)
 
     def _ask(self, call: str, **arguments: Any) -> None:
-        client = boto3.client(
-            "s3",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=self.settings.s3_access_key,
-            aws_secret_access_key=self.settings.s3_secret_key.get_secret_value(),
-            region_name=self.settings.s3_region,
-            config=Config(connect_timeout=2, read_timeout=15, retries={"total_max_attempts": 1}),
-        )
+        s3 = client(file_properties(self.settings), connect_timeout=2, read_timeout=15, total_max_attempts=1)
         try:
-            getattr(client, call)(**arguments)
-        except (client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+            getattr(s3, call)(**arguments)
+        except (s3.exceptions.BucketAlreadyExists, s3.exceptions.BucketAlreadyOwnedByYou):
             return
         except (BotoCoreError, ClientError) as error:
             raise ServerTrouble(self.name, str(error)) from error

@@ -1,0 +1,66 @@
+"""How every client of S3 reaches it: the one place that turns settings into a client library's options.
+
+With an empty `OLIST_S3_ACCESS_KEY` no keys are given, and each library looks for them where AWS's own do: variables of
+the environment, a profile, the role of the container or the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from olist.errors import BadInput
+from olist.settings import Settings
+
+Properties = dict[str, str]
+KNOWN = ("s3.endpoint", "s3.access-key-id", "s3.secret-access-key", "s3.region")
+
+
+def file_properties(settings: Settings) -> Properties:
+    """PyIceberg's properties of the lake's files.
+
+    Raises:
+        BadInput: no key is given to the S3 of this machine, which is made with one.
+    """
+    if not settings.s3_access_key and settings.s3 is None:
+        raise BadInput("OLIST_S3_ACCESS_KEY is empty, and the S3 of this machine knows no role", hint="set OLIST_S3")
+    keys = {
+        "s3.access-key-id": settings.s3_access_key,
+        "s3.secret-access-key": settings.s3_secret_key.get_secret_value(),
+    }
+    return {
+        "s3.endpoint": settings.s3_url,
+        **(keys if settings.s3_access_key else {}),
+        "s3.region": settings.s3_region,
+        "s3.force-virtual-addressing": "false",
+    }
+
+
+def client(properties: Mapping[str, str | None], **timing: int) -> Any:
+    """boto3's client by the same properties; `timing` is botocore's, or ``total_max_attempts``."""
+    return _client(*(properties.get(name) for name in KNOWN), tuple(timing.items()))
+
+
+@lru_cache(maxsize=4)
+def _client(
+    endpoint: str | None,
+    access_key: str | None,
+    secret_key: str | None,
+    region: str | None,
+    timing: tuple[tuple[str, int], ...],
+) -> Any:
+    chosen = dict(timing)
+    attempts = chosen.pop("total_max_attempts", None)
+    retries = {} if attempts is None else {"retries": {"total_max_attempts": attempts}}
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        region_name=region,
+        config=Config(s3={"addressing_style": "path"}, **chosen, **retries),
+    )
