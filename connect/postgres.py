@@ -61,6 +61,8 @@ RECOVERY: Config = {
 PARAMETERS = {
     "sslmode": "database.sslmode",
     "sslrootcert": "database.sslrootcert",
+    "sslcert": "database.sslcert",
+    "sslkey": "database.sslkey",
     "application_name": None,
     "connect_timeout": None,
 }

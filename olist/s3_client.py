@@ -1,6 +1,6 @@
 """How every client of S3 reaches it: the one place that turns settings into a client library's options.
 
-With an empty `OLIST_S3_ACCESS_KEY` no keys are given, and each library looks for them where AWS's own do: variables of
+With `OLIST_S3_CREDENTIALS=aws` no keys are given, and each library looks for them where AWS's own do: variables of
 the environment, a profile, the role of the container or the machine.
 """
 
@@ -24,17 +24,18 @@ def file_properties(settings: Settings) -> Properties:
     """PyIceberg's properties of the lake's files.
 
     Raises:
-        BadInput: no key is given to the S3 of this machine, which is made with one.
+        BadInput: a role is asked for at the S3 of this machine, which is made with a key.
     """
-    if not settings.s3_access_key and settings.s3 is None:
-        raise BadInput("OLIST_S3_ACCESS_KEY is empty, and the S3 of this machine knows no role", hint="set OLIST_S3")
+    by_role = settings.s3_credentials == "aws"
+    if by_role and settings.s3 is None:
+        raise BadInput("OLIST_S3_CREDENTIALS=aws, but the S3 of this machine knows no role", hint="set OLIST_S3")
     keys = {
         "s3.access-key-id": settings.s3_access_key,
         "s3.secret-access-key": settings.s3_secret_key.get_secret_value(),
     }
     return {
         "s3.endpoint": settings.s3_url,
-        **(keys if settings.s3_access_key else {}),
+        **({} if by_role else keys),
         "s3.region": settings.s3_region,
         "s3.force-virtual-addressing": "false",
     }

@@ -64,7 +64,10 @@ class Settings(BaseSettings):
     s3: str | None = Field(None, description="endpoint URL of an S3 that is already there")
     s3_port: int = Field(18333, description="port of the local S3; its seven inner ports follow it")
     s3_bucket: str = Field("lake", description="bucket of the lake")
-    s3_access_key: str = Field("olist", description="S3 access key; empty: where AWS's own programs look for one")
+    s3_credentials: Literal["keys", "aws"] = Field(
+        "keys", description="keys: the two below; aws: where AWS's own programs look (variables, a profile, a role)"
+    )
+    s3_access_key: str = Field("olist", description="S3 access key")
     s3_secret_key: SecretStr = Field(SecretStr("olist-secret"), description="S3 secret key")
     s3_region: str = Field("us-east-1", description="S3 region")
 
@@ -173,7 +176,8 @@ class Settings(BaseSettings):
     @property
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the Iceberg SQL catalog."""
-        return self.catalog or self.postgres_url.replace("postgresql://", "postgresql+psycopg://", 1)
+        url = self.catalog or self.postgres_url  # a plain URL means the driver that is here
+        return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
     def environment(self) -> dict[str, str]:
         """The environment of a child process that shall have these settings, whatever its own folder holds."""
