@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 def index(stack: Stack) -> Iterator[OpenSearchTable]:
-    table = OpenSearchTable(fresh(), stack.settings.opensearch_url)
+    table = OpenSearchTable(fresh(), stack.settings)
     table.open()
     yield table
     table.drop()
@@ -208,7 +208,7 @@ def test_a_template_of_others_decides_nothing(index: OpenSearchTable, ask: Calla
 
 def test_an_index_that_the_server_refuses_to_make_is_said_in_its_words(stack: Stack, ask: Callable[..., Json]) -> None:
     ask("PUT", "_cluster/settings", {"persistent": {"cluster.max_shards_per_node": 1}})
-    other = OpenSearchTable(fresh(), stack.settings.opensearch_url)
+    other = OpenSearchTable(fresh(), stack.settings)
     with pytest.raises(Stopped, match=r"maximum .*shards open") as stopped:
         other.open()
     assert "cluster.max_shards_per_node" in stopped.value.hint
