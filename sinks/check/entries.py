@@ -27,7 +27,8 @@ PLACE = ["partition", "offset"]
 OPS = {op: ord(op) for op in "curd"}
 DELETE = OPS["d"]
 UNDECODABLE = 1  # flag: no reader takes the record
-FIRST_TARGET = 2  # flag: the first target refused it; the next one's is the next bit
+TOMBSTONE = 2  # flag: a delete without a value
+FIRST_TARGET = 4  # flag: the first target refused it; the next one's is the next bit
 
 ENTRY = np.dtype(
     [

@@ -16,7 +16,7 @@ from olist.contracts import Contract
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.reading import Consumed, read
-from sinks.check.entries import FIRST_TARGET, UNDECODABLE, Entries, Spill, entries
+from sinks.check.entries import DELETE, FIRST_TARGET, TOMBSTONE, UNDECODABLE, Entries, Spill, entries
 from sinks.check.refusals import Refused
 
 SHOWN = 100  # reasons of undecodable records, and names of unknown fields, that are kept
@@ -49,6 +49,7 @@ class TopicEntries:
         """Records in offset order per partition, and the batch that they decode to."""
         made = entries(contract, batch.frame)
         self._mark_refused(made, batch, records)
+        _mark_tombstones(made, batch)
         self.spill.add(made)
         self._take_undecodable(contract, batch.rejected)
         self.records += len(records)
@@ -107,6 +108,15 @@ def read_topic(
     for records in read(settings, state.topic, state.first, state.end):
         into.take(contract, decode_batch(contract, state.topic, records, len(state.end)), records)
         on_read(into.records)
+
+
+def _mark_tombstones(made: Entries, batch: Batch) -> None:
+    if batch.tombstones:
+        deletes = np.flatnonzero(made["op"] == DELETE)
+        places = zip(made["partition"][deletes].tolist(), made["offset"][deletes].tolist(), strict=True)
+        made["flags"][deletes] |= np.array(
+            [TOMBSTONE * (place in batch.tombstones) for place in places], dtype=np.uint8
+        )
 
 
 def _offsets(batch: Batch, partition: int) -> I64:

@@ -26,7 +26,7 @@ from tests.laws.parcels import PARCELS, PARTITIONS, Taken, delete, parcel, parti
 TOPIC = topic_of(PARCELS)
 END = dict.fromkeys(range(PARTITIONS), 1000)
 KEYS = [f"p{i}" for i in range(5)]
-FLAG = 2  # of the only target
+FLAG = 4  # of the only target
 
 
 def frame_of(records: Sequence[Taken]) -> pl.DataFrame:
@@ -258,7 +258,20 @@ def test_a_wrong_row_is_different_though_another_is_ahead_of_the_positions() -> 
 
 
 def history_of(records: Sequence[Taken]) -> pl.DataFrame:
-    return frame_of(records)
+    """What a sink that took the records at once has in its history: no key was live before."""
+    batch = decode_batch(PARCELS, TOPIC, records, partitions_of(records))
+    return batch.every_change(lambda keys: pl.repeat(value=False, n=keys.height, dtype=pl.Boolean, eager=True))
+
+
+def test_a_tombstone_is_expected_of_a_history_where_it_deletes_a_row_and_nowhere_else() -> None:
+    behind = [*changes([("a", 1), ("a", -1)]), tombstone(PARCELS, ("a", 1), 2)]
+    lone = [*changes([("a", 1)]), tombstone(PARCELS, ("a", 1), 1)]
+    assert history_of(behind).height == history_of(lone).height == 2
+    for records in (behind, lone):
+        assert not compared(records, history_of(records), history=True).counts
+        assert not compared(records, frame_of(records), history=True).counts  # as earlier versions wrote them
+    assert compared(lone, history_of(lone[:1]), history=True).counts == {"missing": 1}
+    assert not compared(cleaned(behind, 0, 1), history_of(behind), history=True).counts
 
 
 def test_a_history_may_hold_more_than_a_cleaned_topic_and_lack_nothing_of_it() -> None:
