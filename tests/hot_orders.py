@@ -78,7 +78,7 @@ class HotOrders:
 
     def __enter__(self) -> HotOrders:
         # A topic that Kafka compacts would not tell any more what the history must hold.
-        ensure_topics(self.settings, [replace(ORDERS, topic_config={"cleanup.policy": "delete"})])
+        ensure_topics(self.settings, [replace(ORDERS, topic_config={"cleanup.policy": "delete", "retention.ms": "-1"})])
         self._producer = Producer({**client_options(self.settings), "partitioner": "murmur2_random", "linger.ms": 20})
         for number in range(self.orders):
             self._change(number)

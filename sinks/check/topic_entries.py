@@ -114,9 +114,8 @@ def _mark_tombstones(made: Entries, batch: Batch) -> None:
     if batch.tombstones:
         deletes = np.flatnonzero(made["op"] == DELETE)
         places = zip(made["partition"][deletes].tolist(), made["offset"][deletes].tolist(), strict=True)
-        made["flags"][deletes] |= np.array(
-            [TOMBSTONE * (place in batch.tombstones) for place in places], dtype=np.uint8
-        )
+        lone = np.array([place in batch.tombstones for place in places], dtype=bool)
+        made["flags"][deletes[lone]] |= TOMBSTONE
 
 
 def _offsets(batch: Batch, partition: int) -> I64:

@@ -107,8 +107,8 @@ class Shop:
     def let_null_keys_in(self, contract: Contract) -> None:
         """Topics that are compacted refuse records without a key at the broker; this one shall take them."""
         topic = ConfigResource(ConfigResource.Type.TOPIC, contract.topic(self.settings.topic_prefix))
-        entry = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)
-        topic.add_incremental_config(entry)
+        for name, value in {"cleanup.policy": "delete", "retention.ms": "-1"}.items():
+            topic.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
         admin = admin_client(self.settings)
         for answer in admin.incremental_alter_configs([topic]).values():
             answer.result()
