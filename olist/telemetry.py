@@ -25,6 +25,9 @@ BATCH_CHANGES = Histogram(
 FRESHNESS_SECONDS = Gauge(
     "olist_sink_freshness_seconds", "age of the newest change when it was committed", ["sink", "table"]
 )
+DOUBLED_KEYS = Counter(
+    "olist_lake_doubled_keys", "keys found in two live rows of a lake table, which others wrote", ["table"]
+)
 RETRIES = Counter("olist_sink_retries", "batches written again after server trouble", ["sink", "table"])
 COMPACTION_FAILING = Gauge("olist_compaction_failing", "1 while a lake table cannot be compacted", ["table"])
 APP_EVENTS = Counter("olist_app_events", "changes that an app has taken", ["app"])

@@ -8,14 +8,15 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
-from zlib import crc32
 
 import polars as pl
 
 from compaction.job import Job, Means
 from compaction.report import Report
 from compaction.rewrite import Budget
+from olist import partitioner
 from olist.batches import COMMITTED_AT, OFFSET, OP, PARTITION, frame_schema
+from olist.changes import codec
 from olist.contracts import Contract, Int, Micros, Month, Portuguese, Price, Row, Str
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.live_rows import live_rows
@@ -59,8 +60,8 @@ def local_settings(home: Path) -> Settings:
 
 
 def partition_of(key: Key) -> int:
-    """A key stays in its partition."""
-    return crc32(str(key).encode()) % PARTITIONS
+    """A key stays in its partition, as Kafka's own partitioner has it."""
+    return partitioner.partition_of(codec(NOTES).encode_key((key, f"p{key}")), PARTITIONS)
 
 
 @dataclass

@@ -14,6 +14,7 @@ older snapshot, or the audit of expired ones, says, and the property is believed
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 
 import msgspec
 from pyiceberg.catalog import Catalog
@@ -120,6 +121,16 @@ def ancestry(metadata: TableMetadata) -> Iterator[Snapshot]:
         yield snapshot
         parent = snapshot.parent_snapshot_id
         snapshot = metadata.snapshot_by_id(parent) if parent is not None else None
+
+
+def snapshots_since(metadata: TableMetadata, seen: int | None) -> list[Snapshot]:
+    """The snapshots of main that are newer than one of its ancestors, newest first; all where that is not one."""
+    return list(takewhile(lambda snapshot: snapshot.snapshot_id != seen, ancestry(metadata)))
+
+
+def is_anothers(snapshot: Snapshot) -> bool:
+    """Whether a snapshot is neither a sink's nor a compaction's."""
+    return not _said(snapshot, MOVED)
 
 
 def carries_positions(snapshot: Snapshot) -> bool:

@@ -11,9 +11,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
-from pyiceberg.manifest import DataFile
+from pyiceberg.manifest import DataFile, FileFormat
 from pyiceberg.table import Table
 
+from olist.errors import Stopped
 from olist.lake.files import DELETE_PATH, DELETE_POS
 
 ROW = "_row"
@@ -27,6 +28,12 @@ def live_rows(table: Table, columns: Sequence[str]) -> Iterator[tuple[DataFile, 
     tasks = list(table.scan().plan_files())
     deleted = _deleted_rows(table.io, [f for task in tasks for f in task.delete_files])
     for task in tasks:
+        if task.file.file_format != FileFormat.PARQUET:
+            raise Stopped(
+                f"{task.file.file_path} is of format {task.file.file_format}, which another engine wrote; "
+                "this platform reads Parquet",
+                hint="have that engine write it again with write.format.default=parquet",
+            )
         frame = _read(table.io, task.file.file_path, columns).with_row_index(ROW)
         gone = deleted.get(task.file.file_path)
         if gone is not None:

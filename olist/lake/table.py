@@ -24,24 +24,28 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import structlog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 
+from olist import telemetry
 from olist.batches import OFFSET, OP, PARTITION
 from olist.contracts import Contract, Evolution, evolve
 from olist.errors import BadInput, ServerTrouble, TargetRewound
-from olist.lake.ancestry import CARRIER, MOVED, POSITIONS, table_positions
+from olist.lake.ancestry import CARRIER, MOVED, POSITIONS, is_anothers, snapshots_since, table_positions
 from olist.lake.catalog import identifier
 from olist.lake.files import Writing
 from olist.lake.key_index import FREE, I64, U64, KeyIndex, Rewrite, fingerprints, pack, unpack
-from olist.lake.live_rows import ROW, live_rows
+from olist.lake.live_rows import ROW
 from olist.lake.moves import DROPPED, Moves, NewFile, moves_since
 from olist.lake.orphans import may_be_swept, wall_ms
+from olist.lake.owned_rows import NUMBER, PATH, OwnedRows, rows_of_keys
 from olist.lake.partitions import split
 from olist.lake.pressure import table_pause_s
 from olist.lake.row_delta import OneCommit, RowDelta
@@ -53,6 +57,10 @@ from olist.positions import Positions
 MAX_CONFLICTS = 20
 INDEXING_ANEW = "indexing the table anew"
 """What a writer says that could not follow what others did to its table."""
+NO_ROWS: I64 = np.empty(0, dtype=np.int64)
+MOST_NAMED = 5  # doubled keys in a line of the log
+
+log = structlog.get_logger()
 
 
 @dataclass
@@ -64,7 +72,7 @@ class Staged:
     delete_files: list[DataFile] = field(default_factory=list)
     placed: list[tuple[U64, DataFile]] = field(default_factory=list)  # keys in row order of their file
     removed: U64 = field(default_factory=lambda: np.empty((0, 2), dtype=np.uint64))
-    replaced: I64 = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # locations that `delete_files` delete
+    replaced: I64 = field(default_factory=lambda: NO_ROWS)  # locations that `delete_files` delete
 
 
 class LakeTable:
@@ -78,6 +86,7 @@ class LakeTable:
         self._said = said_of(contract, history=history)
         self.index = KeyIndex()
         self._lies_in: list[tuple[int, Record]] = []  # by file number: the id of its partition spec, and its partition
+        self._surplus: I64 = NO_ROWS  # rows of keys that another row holds too; the next commit deletes them
         self._opened: Table | None = None
         self._indexed: int | None = None  # the snapshot whose rows the index knows
 
@@ -126,10 +135,10 @@ class LakeTable:
         """
         if self.history:
             return
-        self.index, self._lies_in, self._indexed = KeyIndex(), [], None
+        self.index, self._lies_in, self._indexed, self._surplus = KeyIndex(), [], None, NO_ROWS
         try:
             with lake_trouble():
-                self._index_rows(pl.col(PARTITION).is_in(sorted(partitions)))
+                self._index_rows(OwnedRows(self.contract, partitions, self.positions))
         except FileNotFoundError as error:
             if self._is_newest():
                 raise
@@ -241,12 +250,41 @@ class LakeTable:
                 return False
         return now.metadata_location == self.table.metadata_location
 
-    def _index_rows(self, mine: pl.Expr) -> None:
-        for data_file, rows in live_rows(self.table, [*self.contract.key, PARTITION]):
-            rows = rows.filter(mine)
-            if not rows.is_empty():
-                numbers = rows[ROW].to_numpy().astype(np.int64)
-                self._place(fingerprints(rows, self.contract.key), data_file, numbers)
+    def _index_rows(self, owned: OwnedRows) -> None:
+        doubled = []
+        for data_file, rows in owned.files(self.table):
+            keys = fingerprints(rows, self.contract.key)
+            once = self._first_seen(keys)
+            doubled.append(keys[~once])
+            self._place(keys[once], data_file, rows[ROW].to_numpy().astype(np.int64)[once])
+        if sum(map(len, doubled)):
+            self._settle(rows_of_keys(self.table, owned, np.concatenate(doubled)))
+
+    def _first_seen(self, keys: U64) -> npt.NDArray[np.bool_]:
+        """Per key: whether neither the index nor a key before it is the same."""
+        once: npt.NDArray[np.bool_] = self.index.locate(keys) == FREE
+        if len(np.unique(keys[:, 0])) < len(keys):
+            firsts = np.unique(keys, axis=0, return_index=True)[1]
+            once &= np.isin(np.arange(len(keys)), firsts)
+        return once
+
+    def _settle(self, rows: pl.DataFrame) -> None:
+        """Of keys that are there twice: the index learns the row to keep, the next commit deletes the others."""
+        numbers = np.array([self.index.file_number(path) for path in rows[PATH]], dtype=np.int64)
+        locations = pack(numbers, rows[ROW].to_numpy().astype(np.int64))
+        is_kept = rows[NUMBER].is_first_distinct()
+        kept = np.flatnonzero(is_kept.to_numpy())
+        self.index.put(fingerprints(rows[kept], self.contract.key), locations[kept])
+        self._surplus = locations[~is_kept.to_numpy()]
+        telemetry.DOUBLED_KEYS.labels(self.name).inc(len(kept))
+        log.warning(
+            "keys found twice",
+            table=self.name,
+            keys=len(kept),
+            first=rows[kept].head(MOST_NAMED).select(self.contract.key).rows(),
+            files=rows[PATH].unique(maintain_order=True).head(2 * MOST_NAMED).to_list(),
+            way_out="none is needed: the next commit deletes all but the newest row of each",
+        )
 
     def _stage_history(self, changes: pl.DataFrame) -> Staged:
         staged, writing = Staged(self.now_ms()), Writing.of(self.table)
@@ -260,7 +298,7 @@ class LakeTable:
         upserted = (changes[OP] != "d").to_numpy()
         staged.removed = keys[~upserted]
         found = self.index.locate(keys)
-        staged.replaced = found[found != FREE]
+        staged.replaced = np.concatenate([found[found != FREE], self._surplus])
         staged.delete_files = self._delete_files(writing, staged.replaced)
         rows = changes.filter(upserted).with_columns(pl.Series("_print", np.flatnonzero(upserted)))
         if self.contract.sort_by:
@@ -318,13 +356,22 @@ class LakeTable:
                 raise TargetRewound(f"lake table {self.name} was dropped and made again since this process opened it")
             refuse_unwritable(self.table, self.contract, history=self.history)
             self._expect(held, to)  # what another has moved, or set back, is not followed
-            if not self.history and len(self.index):
-                self._follow_rewrites(before, staged)
+            if not self.history:
+                self._follow_others(before, staged)
             self._indexed = self._head()
 
-    def _follow_rewrites(self, before: Table, staged: Staged) -> None:
-        seen = before.current_snapshot()
-        paths = moves_since(self.table.metadata, seen.snapshot_id if seen else None)
+    def _follow_others(self, before: Table, staged: Staged) -> None:
+        head = before.current_snapshot()
+        seen = head.snapshot_id if head else None
+        if stranger := next(filter(is_anothers, snapshots_since(self.table.metadata, seen)), None):
+            raise ServerTrouble(
+                "lake", f"{self.name}: another engine has committed snapshot {stranger.snapshot_id}; {INDEXING_ANEW}"
+            )
+        if len(self.index):
+            self._follow_rewrites(seen, staged)
+
+    def _follow_rewrites(self, seen: int | None, staged: Staged) -> None:
+        paths = moves_since(self.table.metadata, seen)
         if paths is None:
             raise ServerTrouble("lake", f"{self.name}: rewritten meanwhile, its moves have expired; {INDEXING_ANEW}")
         replaced = staged.replaced
@@ -351,12 +398,15 @@ class LakeTable:
         )
         rewrite = Rewrite({number: _renumbered(moves.to[path], new) for path, number in known.items()})
         replaced = rewrite.translate(staged.replaced)
-        if FREE in replaced or not self.index.follow(rewrite):
+        surplus = rewrite.translate(self._surplus)
+        if FREE in replaced or FREE in surplus or not self.index.follow(rewrite):
             raise ServerTrouble("lake", f"{self.name}: a rewrite dropped a row that is live here; {INDEXING_ANEW}")
+        self._surplus = surplus
         if not np.array_equal(replaced, staged.replaced):
             staged.replaced = replaced
 
     def _learn(self, staged: Staged) -> None:
+        self._surplus = NO_ROWS
         self.index.remove(staged.removed)
         for keys, data_file in staged.placed:
             self._place(keys, data_file, np.arange(len(keys), dtype=np.int64))
