@@ -20,47 +20,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
-import structlog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
-from pyiceberg.typedef import Record
 
-from olist import telemetry
 from olist.batches import OFFSET, OP, PARTITION
 from olist.contracts import Contract, Evolution, evolve
 from olist.errors import BadInput, ServerTrouble, TargetRewound
 from olist.lake.ancestry import CARRIER, MOVED, POSITIONS, is_anothers, snapshots_since, table_positions
 from olist.lake.catalog import identifier
 from olist.lake.files import Writing
-from olist.lake.key_index import FREE, I64, U64, KeyIndex, Rewrite, fingerprints, pack, unpack
-from olist.lake.live_rows import ROW
-from olist.lake.moves import DROPPED, Moves, NewFile, moves_since
+from olist.lake.key_index import FREE, I64, U64, fingerprints
+from olist.lake.moves import Moves, moves_since
 from olist.lake.orphans import may_be_swept, wall_ms
-from olist.lake.owned_rows import NUMBER, PATH, OwnedRows, rows_of_keys
+from olist.lake.owned_rows import OwnedRows
 from olist.lake.partitions import split
 from olist.lake.pressure import table_pause_s
 from olist.lake.row_delta import OneCommit, RowDelta
+from olist.lake.row_locations import INDEXING_ANEW, NO_ROWS, RowLocations
 from olist.lake.schema import PROPERTIES, change_schema, iceberg_schema, partition_spec
 from olist.lake.trouble import lake_trouble
 from olist.lake.writable import COLUMNS, columns_said, columns_there, refuse_unwritable, said_of
 from olist.positions import Positions
 
 MAX_CONFLICTS = 20
-INDEXING_ANEW = "indexing the table anew"
-"""What a writer says that could not follow what others did to its table."""
-NO_ROWS: I64 = np.empty(0, dtype=np.int64)
-MOST_NAMED = 5  # doubled keys in a line of the log
-
-log = structlog.get_logger()
 
 
 @dataclass
@@ -84,9 +73,7 @@ class LakeTable:
         self.catalog, self.contract, self.history, self.now_ms = catalog, contract, history, now_ms
         self.name = f"{contract.table}_changes" if history else contract.table
         self._said = said_of(contract, history=history)
-        self.index = KeyIndex()
-        self._lies_in: list[tuple[int, Record]] = []  # by file number: the id of its partition spec, and its partition
-        self._surplus: I64 = NO_ROWS  # rows of keys that another row holds too; the next commit deletes them
+        self.rows = RowLocations(self.name, contract.key)
         self._opened: Table | None = None
         self._indexed: int | None = None  # the snapshot whose rows the index knows
 
@@ -135,10 +122,10 @@ class LakeTable:
         """
         if self.history:
             return
-        self.index, self._lies_in, self._indexed, self._surplus = KeyIndex(), [], None, NO_ROWS
+        self._indexed = None
         try:
             with lake_trouble():
-                self._index_rows(OwnedRows(self.contract, partitions, self.positions))
+                self.rows.load(self.table, OwnedRows(self.contract, partitions, self.positions))
         except FileNotFoundError as error:
             if self._is_newest():
                 raise
@@ -147,7 +134,7 @@ class LakeTable:
 
     def holds(self, keys: pl.DataFrame) -> pl.Series:
         """Whether the table has the key of each row now, as far as its index knows."""
-        return pl.Series(self.index.locate(fingerprints(keys, self.contract.key)) != FREE)
+        return pl.Series(self.rows.index.locate(fingerprints(keys, self.contract.key)) != FREE)
 
     def stage(self, changes: pl.DataFrame) -> Staged:
         """Write the files of a batch's changes: for current rows the last change per key, for a history all of them.
@@ -187,7 +174,7 @@ class LakeTable:
                 if self.table.metadata_location == seen:
                     raise
             else:
-                self._learn(staged)
+                self.rows.learn(staged.removed, staged.placed)
                 self._indexed = self._head()
                 return moved
         raise ServerTrouble("lake catalog", f"{self.name}: {MAX_CONFLICTS} commits in a row lost to other writers")
@@ -250,42 +237,6 @@ class LakeTable:
                 return False
         return now.metadata_location == self.table.metadata_location
 
-    def _index_rows(self, owned: OwnedRows) -> None:
-        doubled = []
-        for data_file, rows in owned.files(self.table):
-            keys = fingerprints(rows, self.contract.key)
-            once = self._first_seen(keys)
-            doubled.append(keys[~once])
-            self._place(keys[once], data_file, rows[ROW].to_numpy().astype(np.int64)[once])
-        if sum(map(len, doubled)):
-            self._settle(rows_of_keys(self.table, owned, np.concatenate(doubled)))
-
-    def _first_seen(self, keys: U64) -> npt.NDArray[np.bool_]:
-        """Per key: whether neither the index nor a key before it is the same."""
-        once: npt.NDArray[np.bool_] = self.index.locate(keys) == FREE
-        if len(np.unique(keys[:, 0])) < len(keys):
-            firsts = np.unique(keys, axis=0, return_index=True)[1]
-            once &= np.isin(np.arange(len(keys)), firsts)
-        return once
-
-    def _settle(self, rows: pl.DataFrame) -> None:
-        """Of keys that are there twice: the index learns the row to keep, the next commit deletes the others."""
-        numbers = np.array([self.index.file_number(path) for path in rows[PATH]], dtype=np.int64)
-        locations = pack(numbers, rows[ROW].to_numpy().astype(np.int64))
-        is_kept = rows[NUMBER].is_first_distinct()
-        kept = np.flatnonzero(is_kept.to_numpy())
-        self.index.put(fingerprints(rows[kept], self.contract.key), locations[kept])
-        self._surplus = locations[~is_kept.to_numpy()]
-        telemetry.DOUBLED_KEYS.labels(self.name).inc(len(kept))
-        log.warning(
-            "keys found twice",
-            table=self.name,
-            keys=len(kept),
-            first=rows[kept].head(MOST_NAMED).select(self.contract.key).rows(),
-            files=rows[PATH].unique(maintain_order=True).head(2 * MOST_NAMED).to_list(),
-            way_out="none is needed: the next commit deletes all but the newest row of each",
-        )
-
     def _stage_history(self, changes: pl.DataFrame) -> Staged:
         staged, writing = Staged(self.now_ms()), Writing.of(self.table)
         for part, rows in split(changes, None):
@@ -297,9 +248,8 @@ class LakeTable:
         keys = fingerprints(changes, self.contract.key)
         upserted = (changes[OP] != "d").to_numpy()
         staged.removed = keys[~upserted]
-        found = self.index.locate(keys)
-        staged.replaced = np.concatenate([found[found != FREE], self._surplus])
-        staged.delete_files = self._delete_files(writing, staged.replaced)
+        staged.replaced = self.rows.to_delete(keys)
+        staged.delete_files = self.rows.delete_files(self.table, staged.replaced)
         rows = changes.filter(upserted).with_columns(pl.Series("_print", np.flatnonzero(upserted)))
         if self.contract.sort_by:
             rows = rows.sort(self.contract.sort_by)
@@ -308,20 +258,6 @@ class LakeTable:
             staged.data_files.append(data_file)
             staged.placed.append((keys[of_part["_print"].to_numpy()], data_file))
         return staged
-
-    def _delete_files(self, writing: Writing, replaced: I64) -> list[DataFile]:
-        """Position deletes of rows, one file per lake partition of the files they are in."""
-        numbers, rows = unpack(replaced)
-        used, places = np.unique(numbers, return_inverse=True)
-        by_partition: dict[tuple[int, Record], list[int]] = {}
-        for place, number in enumerate(used.tolist()):
-            by_partition.setdefault(self._lies_in[number], []).append(place)
-        paths = pa.array([self.index.files[number] for number in used.tolist()], type=pa.string())
-        made = []
-        for (spec_id, part), members in by_partition.items():
-            here, of_spec = np.isin(places, members), replace(writing, spec=self.table.specs()[spec_id])
-            made.append(of_spec.delete_file(paths.take(places[here].astype(np.int64)), pa.array(rows[here]), part))
-        return made
 
     def _commit_once(self, staged: Staged, positions: Positions, moved: dict[int, tuple[int, int]]) -> None:
         transaction = OneCommit(self.table)
@@ -367,7 +303,7 @@ class LakeTable:
             raise ServerTrouble(
                 "lake", f"{self.name}: another engine has committed snapshot {stranger.snapshot_id}; {INDEXING_ANEW}"
             )
-        if len(self.index):
+        if len(self.rows.index):
             self._follow_rewrites(seen, staged)
 
     def _follow_rewrites(self, seen: int | None, staged: Staged) -> None:
@@ -377,52 +313,15 @@ class LakeTable:
         replaced = staged.replaced
         for path in paths:
             try:
-                self._follow(Moves.read(self.table.io, path), staged)
+                moves = Moves.read(self.table.io, path)
             except FileNotFoundError as error:
                 raise ServerTrouble("lake", f"{self.name}: {path} has expired; {INDEXING_ANEW}") from error
-        if staged.replaced is not replaced:
-            unused, staged.delete_files = (
-                staged.delete_files,
-                self._delete_files(Writing.of(self.table), staged.replaced),
-            )
+            staged.replaced = self.rows.follow(moves, self.table, staged.replaced)
+        if not np.array_equal(staged.replaced, replaced):
+            unused = staged.delete_files
+            staged.delete_files = self.rows.delete_files(self.table, staged.replaced)
             for file in unused:
                 self.table.io.delete(file.file_path)
-
-    def _follow(self, moves: Moves, staged: Staged) -> None:
-        """Point index and staged deletes at the files of one rewrite."""
-        known = self.index.numbers(moves.to)
-        if not known:
-            return
-        new = np.array(
-            [self._number(file.path, self._spec_of(file), file.record) for file in moves.new], dtype=np.int64
-        )
-        rewrite = Rewrite({number: _renumbered(moves.to[path], new) for path, number in known.items()})
-        replaced = rewrite.translate(staged.replaced)
-        surplus = rewrite.translate(self._surplus)
-        if FREE in replaced or FREE in surplus or not self.index.follow(rewrite):
-            raise ServerTrouble("lake", f"{self.name}: a rewrite dropped a row that is live here; {INDEXING_ANEW}")
-        self._surplus = surplus
-        if not np.array_equal(replaced, staged.replaced):
-            staged.replaced = replaced
-
-    def _learn(self, staged: Staged) -> None:
-        self._surplus = NO_ROWS
-        self.index.remove(staged.removed)
-        for keys, data_file in staged.placed:
-            self._place(keys, data_file, np.arange(len(keys), dtype=np.int64))
-
-    def _place(self, keys: U64, data_file: DataFile, rows: I64) -> None:
-        self.index.put(keys, pack(self._number(data_file.file_path, data_file.spec_id, data_file.partition), rows))
-
-    def _spec_of(self, file: NewFile) -> int:
-        return self.table.spec().spec_id if file.spec_id is None else file.spec_id
-
-    def _number(self, path: str, spec_id: int, partition: Record) -> int:
-        """The index's number of a data file, its lake partition remembered."""
-        number = self.index.file_number(path)
-        self._lies_in += [(spec_id, partition)] * (number + 1 - len(self._lies_in))
-        self._lies_in[number] = spec_id, partition
-        return number
 
 
 def unseen(changes: pl.DataFrame, positions: Positions | None) -> pl.DataFrame:
@@ -435,11 +334,3 @@ def unseen(changes: pl.DataFrame, positions: Positions | None) -> pl.DataFrame:
 
 def _ranges(held: Positions, to: Mapping[int, int]) -> dict[int, tuple[int, int]]:
     return {partition: (held.next.get(partition, 0), end) for partition, end in sorted(to.items())}
-
-
-def _renumbered(to: I64, numbers: I64) -> I64:
-    """Moves with the rewrite's file numbers replaced by the index's."""
-    if not len(numbers):  # the rewrite left no row, so it made no file
-        return np.full(len(to), FREE, dtype=np.int64)
-    of_rewrite, rows = unpack(to)
-    return np.where(to == DROPPED, FREE, pack(numbers[of_rewrite], rows))

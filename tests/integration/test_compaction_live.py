@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from compaction.reports_topic import topic_of
-from olist.lake.table import INDEXING_ANEW
+from olist.lake.row_locations import INDEXING_ANEW
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state

@@ -15,7 +15,8 @@ from olist.errors import Fenced, ServerTrouble
 from olist.lake.catalog import identifier
 from olist.lake.pressure import LONGEST_PAUSE_S, MOST_FILES, pause_s
 from olist.lake.row_delta import Replace
-from olist.lake.table import INDEXING_ANEW, LakeTable
+from olist.lake.row_locations import INDEXING_ANEW
+from olist.lake.table import LakeTable
 from olist.positions import Positions
 from tests.lakes import NOTES, PARTITIONS, Lake, local_settings
 

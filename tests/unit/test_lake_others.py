@@ -137,7 +137,7 @@ def settle(lake: Lake, writer: LakeTable, changes: list[tuple[int, int | None]])
     held = writer.positions
     assert held is not None
     moved = {p: end for p, end in to.items() if end > held.next[p]}
-    with pytest.raises(ServerTrouble, match=r"another engine has committed snapshot \d+; indexing it anew"):
+    with pytest.raises(ServerTrouble, match=r"another engine has committed snapshot \d+; indexing the table anew"):
         writer.commit(writer.stage(frame), held, moved)
     assert writer.open() == held
     writer.own(ALL)
@@ -227,8 +227,8 @@ def test_a_repair_that_a_compaction_overtakes_follows_its_rows(lake: Lake) -> No
 
 
 def test_keys_that_are_all_there_once_are_not_looked_at_twice(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("olist.lake.table.rows_of_keys", None)
-    assert len(lake.writer().index) == 6
+    monkeypatch.setattr("olist.lake.row_locations.rows_of_keys", None)
+    assert len(lake.writer().rows.index) == 6
 
 
 def test_a_data_file_of_another_format_is_named(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

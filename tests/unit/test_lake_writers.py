@@ -9,7 +9,8 @@ import pytest
 from olist.errors import ContractRefused, ServerTrouble
 from olist.lake.catalog import open_catalog
 from olist.lake.orphans import MOST_UNCOMMITTED_MS, wall_ms
-from olist.lake.table import INDEXING_ANEW, LakeTable
+from olist.lake.row_locations import INDEXING_ANEW
+from olist.lake.table import LakeTable
 from olist.positions import Positions
 from tests.lakes import NOTES, PARTITIONS, WHOLE_NOTES, Changes, Lake, local_settings
 

@@ -1,0 +1,146 @@
+"""Where each key's live row is: the key index, the lake partition of every file it names, and rows that are too many.
+
+A key is there twice where somebody else wrote it. The row to keep is then the index's, and the others wait for the next
+commit, which deletes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import structlog
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+from pyiceberg.typedef import Record
+
+from olist import telemetry
+from olist.errors import ServerTrouble
+from olist.lake.files import Writing
+from olist.lake.key_index import FREE, I64, U64, KeyIndex, Rewrite, fingerprints, pack, unpack
+from olist.lake.live_rows import ROW
+from olist.lake.moves import DROPPED, Moves
+from olist.lake.owned_rows import NUMBER, PATH, OwnedRows, rows_of_keys
+
+NO_ROWS: I64 = np.empty(0, dtype=np.int64)
+INDEXING_ANEW = "indexing the table anew"
+"""What a writer says that could not follow what others did to its table."""
+MOST_NAMED = 5  # doubled keys in a line of the log
+
+log = structlog.get_logger()
+
+
+class RowLocations:
+    """The locations of one writer's rows. `surplus`: rows of keys that another row holds too."""
+
+    def __init__(self, name: str, key: tuple[str, ...]) -> None:
+        self.name, self.key = name, key
+        self.index = KeyIndex()
+        self.surplus: I64 = NO_ROWS
+        self._lies_in: list[tuple[int, Record]] = []  # by file number: the id of its partition spec, and its partition
+
+    def load(self, table: Table, owned: OwnedRows) -> None:
+        """Begin anew with the rows that a table has now."""
+        self.index, self.surplus, self._lies_in = KeyIndex(), NO_ROWS, []
+        doubled = []
+        for data_file, rows in owned.files(table):
+            keys = fingerprints(rows, self.key)
+            once = self._first_seen(keys)
+            doubled.append(keys[~once])
+            self._put(keys[once], data_file, rows[ROW].to_numpy().astype(np.int64)[once])
+        if sum(map(len, doubled)):
+            self._settle(rows_of_keys(table, owned, np.concatenate(doubled)))
+
+    def to_delete(self, keys: U64) -> I64:
+        """The rows that changes of these keys replace, and those that are too many."""
+        found = self.index.locate(keys)
+        return np.concatenate([found[found != FREE], self.surplus])
+
+    def learn(self, removed: U64, placed: Iterable[tuple[U64, DataFile]]) -> None:
+        """A commit has landed: keys that are gone, and files with the keys of their rows in order."""
+        self.surplus = NO_ROWS
+        self.index.remove(removed)
+        for keys, data_file in placed:
+            self._put(keys, data_file, np.arange(len(keys), dtype=np.int64))
+
+    def follow(self, moves: Moves, table: Table, replaced: I64) -> I64:
+        """Point everything at the files of one rewrite, the rows `replaced` too, which are returned.
+
+        Raises:
+            ServerTrouble: the rewrite dropped a row that is live here, so the table must be indexed anew.
+        """
+        known = self.index.numbers(moves.to)
+        if not known:
+            return replaced
+        spec_id = table.spec().spec_id
+        new = [self._number(f.path, spec_id if f.spec_id is None else f.spec_id, f.record) for f in moves.new]
+        numbers = np.array(new, dtype=np.int64)
+        rewrite = Rewrite({number: _renumbered(moves.to[path], numbers) for path, number in known.items()})
+        replaced, surplus = rewrite.translate(replaced), rewrite.translate(self.surplus)
+        if FREE in replaced or FREE in surplus or not self.index.follow(rewrite):
+            raise ServerTrouble("lake", f"{self.name}: a rewrite dropped a row that is live here; {INDEXING_ANEW}")
+        self.surplus = surplus
+        return replaced
+
+    def delete_files(self, table: Table, replaced: I64) -> list[DataFile]:
+        """Write position deletes of rows, one file per lake partition of the files they are in."""
+        writing = Writing.of(table)
+        numbers, rows = unpack(replaced)
+        used, places = np.unique(numbers, return_inverse=True)
+        by_partition: dict[tuple[int, Record], list[int]] = {}
+        for place, number in enumerate(used.tolist()):
+            by_partition.setdefault(self._lies_in[number], []).append(place)
+        paths = pa.array([self.index.files[number] for number in used.tolist()], type=pa.string())
+        made = []
+        for (spec_id, part), members in by_partition.items():
+            here, of_spec = np.isin(places, members), replace(writing, spec=table.specs()[spec_id])
+            made.append(of_spec.delete_file(paths.take(places[here].astype(np.int64)), pa.array(rows[here]), part))
+        return made
+
+    def _first_seen(self, keys: U64) -> npt.NDArray[np.bool_]:
+        """Per key: whether neither the index nor a key before it is the same."""
+        once: npt.NDArray[np.bool_] = self.index.locate(keys) == FREE
+        if len(np.unique(keys[:, 0])) < len(keys):
+            firsts = np.unique(keys, axis=0, return_index=True)[1]
+            once &= np.isin(np.arange(len(keys)), firsts)
+        return once
+
+    def _settle(self, rows: pl.DataFrame) -> None:
+        """Of keys that are there twice: the index learns the row to keep, and the others are too many."""
+        numbers = np.array([self.index.file_number(path) for path in rows[PATH]], dtype=np.int64)
+        locations = pack(numbers, rows[ROW].to_numpy().astype(np.int64))
+        is_kept = rows[NUMBER].is_first_distinct().to_numpy()
+        kept = rows[np.flatnonzero(is_kept)]
+        self.index.put(fingerprints(kept, self.key), locations[is_kept])
+        self.surplus = locations[~is_kept]
+        telemetry.DOUBLED_KEYS.labels(self.name).inc(kept.height)
+        log.warning(
+            "keys found twice",
+            table=self.name,
+            keys=kept.height,
+            first=kept.head(MOST_NAMED).select(self.key).rows(),
+            files=rows[PATH].unique(maintain_order=True).head(2 * MOST_NAMED).to_list(),
+            way_out="none is needed: the next commit deletes all but the newest row of each",
+        )
+
+    def _put(self, keys: U64, data_file: DataFile, rows: I64) -> None:
+        self.index.put(keys, pack(self._number(data_file.file_path, data_file.spec_id, data_file.partition), rows))
+
+    def _number(self, path: str, spec_id: int, partition: Record) -> int:
+        """The index's number of a data file, its lake partition remembered."""
+        number = self.index.file_number(path)
+        self._lies_in += [(spec_id, partition)] * (number + 1 - len(self._lies_in))
+        self._lies_in[number] = spec_id, partition
+        return number
+
+
+def _renumbered(to: I64, numbers: I64) -> I64:
+    """Moves with the rewrite's file numbers replaced by the index's."""
+    if not len(numbers):  # the rewrite left no row, so it made no file
+        return np.full(len(to), FREE, dtype=np.int64)
+    of_rewrite, rows = unpack(to)
+    return np.where(to == DROPPED, FREE, pack(numbers[of_rewrite], rows))
