@@ -104,6 +104,6 @@ def _unmoved(held: Mapping[int, tuple[int, int]], end: Mapping[int, int]) -> dic
 def _told(held: Mapping[int, tuple[int, int]]) -> str:
     places = ", ".join(f"[{p}]@{end} ({mark - end:,} offsets)" for p, (end, mark) in sorted(held.items()))
     return (
-        f"a transaction stays open, and no reader gets past {places}; "
-        "`kafka-transactions.sh find-hanging` names it, `abort` ends it"
+        f"a transaction has stayed open for {OPEN_FOR_S:g} s or longer, and no reader gets past {places}; "
+        "if no app is writing it, `kafka-transactions.sh find-hanging` names it and `abort` ends it"
     )
