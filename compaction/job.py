@@ -32,6 +32,7 @@ from olist.lake.contents import Contents
 from olist.lake.live_rows import live_rows
 from olist.lake.orphans import wall_ms
 from olist.lake.trouble import lake_trouble
+from olist.lake.writable import refuse_unwritable
 from olist.settings import Settings
 
 log = structlog.get_logger()
@@ -66,7 +67,7 @@ class Job:
     """Compacts one lake table, as often as asked; remembers what never changes between runs."""
 
     def __init__(self, means: Means, contract: Contract, *, history: bool = False) -> None:
-        self.means, self.contract = means, contract
+        self.means, self.contract, self.history = means, contract, history
         self.name = f"{contract.table}_changes" if history else contract.table
         # A history is read by time of change; current rows by what the contract says.
         self.sort_by = (COMMITTED_AT, PARTITION, OFFSET) if history else contract.sort_by
@@ -90,8 +91,11 @@ class Job:
         """What is worth doing to the table.
 
         Raises:
+            ContractRefused: another engine has made it into a table that sinks do not write.
             NotCompacted: it holds what compaction does not handle.
         """
+        with lake_trouble():
+            refuse_unwritable(table, self.contract, history=self.history)
         refuse(table, contents)
         reader, limits = self.reader(table), self._limits(table)
         with lake_trouble():

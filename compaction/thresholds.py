@@ -48,12 +48,13 @@ class Thresholds:
 class Keeping:
     """Which snapshots stay. `max_age_ms` and `min_snapshots` are Iceberg's ``history.expire`` properties.
 
-    `grace_ms`: how long the files of an expired snapshot stay for readers that planned on it.
+    `grace_ms`: how long the files of an expired snapshot stay for readers that planned on it. A snapshot costs each
+    commit a millisecond, a file its room: so the one goes in a minute, the other after the longest query.
     """
 
     max_age_ms: int = 60_000
     min_snapshots: int = 20
-    grace_ms: int = 300_000
+    grace_ms: int = 4 * 3_600_000
 
 
 def thresholds(properties: Mapping[str, str]) -> Thresholds:

@@ -21,6 +21,7 @@ from olist.lake.ancestry import AUDITED, MOVED, POSITIONS, audited_of, fold, ran
 from olist.lake.catalog import identifier
 from olist.lake.contents import Manifests
 from olist.lake.files import amended
+from olist.lake.orphans import wall_ms
 from olist.lake.row_delta import OneCommit, RowDelta
 from olist.positions import Positions
 from tests.lakes import Lake, local_settings
@@ -75,6 +76,24 @@ def test_files_of_expired_snapshots_stay_for_the_grace_of_readers(lake: Lake) ->
     assert report.deleted_files > 0
     assert not {task.file.file_path for task in planned} & files(lake)
     assert lake.held() == lake.model
+
+
+def test_a_query_of_hours_finds_its_files_though_its_snapshot_goes_in_a_minute(tmp_path: Path) -> None:
+    lake = Lake(local_settings(tmp_path / "defaults"))
+    writer = lake.writer()
+    for value in range(30):
+        lake.write(writer, [(1, value)])
+    planned = {task.file.file_path for task in table(lake).scan().plan_files()}
+    head, started_ms = table(lake).metadata.current_snapshot_id, wall_ms() + 61_000
+    for minute in (0, 1, 239):
+        for value in range(22):
+            lake.write(writer, [(1, minute + value)])
+        lake.compact(lake.job(now_ms=started_ms + minute * 60_000))
+        assert planned <= files(lake)
+    assert head is not None
+    assert table(lake).metadata.snapshot_by_id(head) is None
+    lake.compact(lake.job(now_ms=started_ms + 242 * 60_000))
+    assert not planned & files(lake)
 
 
 def test_a_tag_keeps_its_snapshot_and_all_its_files(lake: Lake) -> None:
