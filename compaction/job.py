@@ -13,6 +13,7 @@ from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
+from compaction import bounds
 from compaction.deletes import merge_deletes
 from compaction.expire import Expiry, audit, expired, only_used_by
 from compaction.facts import Place, Reader
@@ -109,9 +110,15 @@ class Job:
             return bool(
                 planned.groups
                 or planned.deletes
+                or self._has_wrong_bounds(table)
                 or self.expired(table)
                 or due_graves(table, self.means.settings, self.means.now_ms())
             )
+
+    def _has_wrong_bounds(self, table: Table) -> bool:
+        reader = self.reader(table)
+        contents = reader.contents(table)
+        return bool(bounds.suspects(table, contents) or any(bounds.cut_deletes(contents, reader)))
 
     def expired(self, table: Table) -> list[Snapshot]:
         """The snapshots that a run would remove: as with Iceberg's own expiry none where ``gc.enabled=false``."""
@@ -182,10 +189,22 @@ class Job:
         return counted.expired
 
     def _work(self, table: Table, counted: Counted, pulse: Callable[[], object]) -> None:
+        table = self._mend_bounds(table, counted)
         self._rewrite(table, counted, pulse)
         for step in (self._merge_deletes, self._expire, self._clear):
             pulse()
             step(counted)
+
+    def _mend_bounds(self, table: Table, counted: Counted) -> Table:
+        """List files as they are where an earlier version said otherwise; the table as it is then."""
+        start, begun_ms = self.reader(table).contents(table), self.means.now_ms()
+        restated = bounds.mended(table, start, self.reader(table))
+        if restated:
+            log.info("mended bounds", table=self.name, files=len(restated))
+            self._land(table, Change([], [], restated=restated), start, begun_ms, counted)
+        if bounds.suspects(table, start):
+            bounds.remember(self.means.catalog.load_table(identifier(self.name)))
+        return self.means.catalog.load_table(identifier(self.name)) if restated else table
 
     def _rewrite(self, table: Table, counted: Counted, pulse: Callable[[], object]) -> None:
         start = self.reader(table).contents(table)

@@ -49,6 +49,7 @@ class Change:
     removed: Sequence[DataFile]
     added: Sequence[DataFile]
     moves: Moves = field(default_factory=lambda: Moves([], {}))
+    restated: Mapping[str, DataFile] = field(default_factory=dict)  # files that stay and are listed otherwise, by path
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Landing:
                 deletes = write_deletes(table, translate(arrived, change.moves), places(change.added))
                 removed = [*change.removed, *self._dangling(change, head)]
                 try:
-                    self._commit(table, [*change.added, *deletes], removed, summary)
+                    self._commit(table, [*change.added, *deletes], removed, summary, change.restated)
                 except CommitFailedException:
                     discard(table, [file.file_path for file in deletes])
                     table = self.catalog.load_table(self.name)
@@ -112,11 +113,16 @@ class Landing:
         return None
 
     def _commit(
-        self, table: Table, added: Sequence[DataFile], removed: Sequence[DataFile], summary: dict[str, str]
+        self,
+        table: Table,
+        added: Sequence[DataFile],
+        removed: Sequence[DataFile],
+        summary: dict[str, str],
+        restated: Mapping[str, DataFile],
     ) -> None:
         transaction = table.transaction()
         said = summary | carried_on(table.metadata)
-        replace = Replace(transaction, self.reader.manifests, added, removed, said)
+        replace = Replace(transaction, self.reader.manifests, added, removed, said, restated)
         replace.commit()
         if POSITIONS in said:
             transaction.set_properties({CARRIER: str(replace.snapshot_id)})

@@ -10,7 +10,7 @@ There is no validation beyond it: what a conflict means is decided by the caller
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
@@ -190,7 +190,8 @@ class Replace(_Producer):
     """Removes files and adds others that hold the same live rows, in one snapshot of operation ``replace``.
 
     `added` and `removed` are data files and delete files alike. Every removed file must be live in the head. Files that
-    stay keep their sequence numbers; small manifests are merged on the way, so that their number stays bounded.
+    stay keep their sequence numbers; small manifests are merged on the way, so that their number stays bounded. A file
+    that stays and is in `restated`, by path, is listed as that says.
     """
 
     def __init__(
@@ -200,8 +201,10 @@ class Replace(_Producer):
         added: Sequence[DataFile],
         removed: Collection[DataFile],
         snapshot_properties: dict[str, str],
+        restated: Mapping[str, DataFile] | None = None,
     ) -> None:
         super().__init__(Operation.REPLACE, transaction, transaction._table.io, snapshot_properties=snapshot_properties)
+        self._restated = restated or {}
         self._manifest_reader, self._added_files, self._removed_files = manifests, added, set(removed)
 
     def _manifests(self) -> list[ManifestFile]:
@@ -213,11 +216,24 @@ class Replace(_Producer):
             entries[content, file.spec_id].append(self._added(file))
         for manifest in self._existing_manifests():
             live = self._manifest_reader.live(manifest)
-            if len(live) >= MOST_ENTRIES // 2 and not any(e.data_file.file_path in gone for e in live):
+            changed = gone | self._restated.keys()
+            if len(live) >= MOST_ENTRIES // 2 and not any(e.data_file.file_path in changed for e in live):
                 kept.append(manifest)
             else:
-                entries[manifest.content, manifest.partition_spec_id] += live
+                entries[manifest.content, manifest.partition_spec_id] += map(self._as_restated, live)
         return [written for heading, of in entries.items() for written in self._write(heading, of, gone)] + kept
+
+    def _as_restated(self, entry: ManifestEntry) -> ManifestEntry:
+        restated = self._restated.get(entry.data_file.file_path)
+        if restated is None:
+            return entry
+        return ManifestEntry.from_args(
+            status=entry.status,
+            snapshot_id=entry.snapshot_id,
+            sequence_number=entry.sequence_number,
+            file_sequence_number=entry.file_sequence_number,
+            data_file=restated,
+        )
 
     def _write(
         self, heading: _Heading, entries: Sequence[ManifestEntry], gone: Collection[str]

@@ -276,7 +276,7 @@ def append(lake: Lake, file: DataFile) -> None:
 @pytest.mark.parametrize(
     ("listed", "reason"),
     [
-        ({"content": DataFileContent.EQUALITY_DELETES, "equality_ids": [1]}, "are equality deletes"),
+        ({"content": DataFileContent.EQUALITY_DELETES, "equality_ids": [1]}, "equality deletes"),
         ({"file_format": FileFormat.ORC}, "are not Parquet"),
     ],
 )
@@ -285,7 +285,7 @@ def test_a_table_that_cannot_be_rewritten_is_refused_by_name_and_left_as_it_is(
 ) -> None:
     another_engine_adds(lake, **listed)
     before = table(lake).metadata_location
-    with pytest.raises(NotCompacted, match=f"lake table notes cannot be compacted: 1 of its files {reason}"):
+    with pytest.raises(Stopped, match=rf"lake table notes.*{reason}"):
         names(run_once([lake.job()], lease_of(lake, "one")))
     assert table(lake).metadata_location == before
 
