@@ -93,6 +93,11 @@ Type = Text | Integer | Float | Money | Timestamp | ListOf
 # longer than they stay would never see a delete.
 COMPACTED = {"cleanup.policy": "compact", "delete.retention.ms": str(10 * 365 * 86_400_000)}
 
+# A history is to hold every change, but compaction leaves only a key's last. So the topic of a contract with a history
+# keeps all changes for as long as its sink may be away.
+COMPACTION_LAG = "min.compaction.lag.ms"
+HISTORY_LAG_MS = 7 * 86_400_000
+
 # What a row's annotations are written with. Bounds are msgspec's to check, in C, while it decodes.
 Str = Annotated[str, Text()]
 Portuguese = Annotated[str, Text("pt")]
@@ -174,12 +179,15 @@ class Contract:
     event_time: str | None = None  # the column that says which day a row belongs to, for checks and dashboards
     partition_by: Month | None = None
     sort_by: tuple[str, ...] = ()
-    history: bool = False  # the lake also keeps every change, in <table>_changes
+    history: bool = False  # the lake also keeps every change, in <table>_changes; the topic keeps them for a while
     geo: GeoPoint | None = None
     targets: tuple[Target, ...] = ALL_TARGETS
     topic_config: dict[str, str] = field(default_factory=lambda: dict(COMPACTED))
 
     def __post_init__(self) -> None:
+        if self.history and "compact" in self.topic_config.get("cleanup.policy", ""):
+            lagging = {COMPACTION_LAG: str(HISTORY_LAG_MS)} | self.topic_config
+            object.__setattr__(self, "topic_config", lagging)  # frozen
         names = {column.name for column in self.columns}
         named = {*self.key, *self.sort_by, *filter(None, [self.event_time])}
         if self.partition_by:
@@ -203,6 +211,11 @@ class Contract:
         """The key's columns in key order."""
         by_name = {column.name: column for column in self.columns}
         return tuple(by_name[name] for name in self.key)
+
+    @property
+    def compaction_lag_ms(self) -> int:
+        """For how long at least the topic keeps every change, in milliseconds; 0 where nothing is said."""
+        return int(self.topic_config.get(COMPACTION_LAG, 0))
 
     def topic(self, prefix: str) -> str:
         """The topic of this table: ``<prefix>.<table>``."""
