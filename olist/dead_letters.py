@@ -22,6 +22,7 @@ STAGE, REASON, TOPIC, PARTITION, OFFSET = (
     f"olist.{name}" for name in ("stage", "reason", "topic", "partition", "offset")
 )
 FLUSH_TIMEOUT_S = 30.0
+WINDOW_S = 60.0
 LARGEST_BYTES = 32 << 20  # a letter is a little more than its record, and records have 8 MB
 LONGEST_REASON = 1_000  # characters; a reason may quote the value
 # A letter stays until somebody has dealt with it.
@@ -68,7 +69,8 @@ class DeadLetters:
 
     def __init__(self, settings: Settings) -> None:
         self.topic = dead_letter_topic(settings)
-        self.limit = Limit(settings.dead_letter_limit, window_s=60.0)
+        self._most = settings.dead_letter_limit
+        self._limits: dict[str, Limit] = {}  # by topic: one table's bad deploy is not another's
         self._producer = Producer(
             {
                 **client_options(settings),
@@ -90,7 +92,9 @@ class DeadLetters:
         """
         if not rejected:
             return
-        self.limit.take((_origin(letter) for letter in rejected), now)
+        for topic in {letter.error.topic for letter in rejected}:
+            limit = self._limits.setdefault(topic, Limit(self._most, WINDOW_S))
+            limit.take((_origin(letter) for letter in rejected if letter.error.topic == topic), now)
         failures: list[str] = []
         for letter in rejected:
             self._produce(letter, failures)

@@ -9,7 +9,8 @@ OlistError                 `hint` is the way out, printed under the message
 │   ├── PositionRefused    the topic is not the one whose positions the target holds
 │   ├── Fenced             another process owns these partitions now; this one is the zombie
 │   │   └── TargetRewound  the target fell behind what this process left there: emptied, restored, made again
-│   └── TooManyDeadLetters a bad deploy must not drain a topic into the dead letters
+│   ├── TooManyDeadLetters a bad deploy must not drain a topic into the dead letters
+│   └── TablesStopped      tables of a sink that did not run in the end, each with its own error
 ├── ServerTrouble          a server did not answer or said "later": wait, retry from the same position
 └── StackError             a server of this machine could not be installed, started or found
 """
@@ -77,6 +78,10 @@ class TargetRewound(Fenced):
 
 class TooManyDeadLetters(Stopped):
     """More dead letters than the limit allows in its window."""
+
+
+class TablesStopped(Stopped):
+    """Several tables of a sink did not run in the end, each by an error of its own."""
 
 
 class ServerTrouble(OlistError):

@@ -119,7 +119,9 @@ class Settings(BaseSettings):
     )
 
     session_timeout_ms: int = Field(10_000, ge=6_000, description="a sink silent for this long loses its partitions")
-    dead_letter_limit: int = Field(1000, ge=0, description="dead letters within a minute before a sink stops")
+    dead_letter_limit: int = Field(
+        1000, ge=0, description="dead letters of one topic within a minute before its table stops"
+    )
     patience_s: float = Field(
         240.0, gt=0, lt=290, description="seconds a sink waits for a server that is away before it gives up"
     )

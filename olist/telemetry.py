@@ -28,7 +28,8 @@ FRESHNESS_SECONDS = Gauge(
 DOUBLED_KEYS = Counter(
     "olist_lake_doubled_keys", "keys found in two live rows of a lake table, which others wrote", ["table"]
 )
-RETRIES = Counter("olist_sink_retries", "batches written again after server trouble", ["sink", "table"])
+RETRIES = Counter("olist_sink_retries", "openings of a table again after trouble", ["sink", "table"])
+TABLE_STATE = Gauge("olist_sink_table_state", "1 for the state that a sink's table is in", ["sink", "table", "state"])
 COMPACTION_FAILING = Gauge("olist_compaction_failing", "1 while a lake table cannot be compacted", ["table"])
 APP_EVENTS = Counter("olist_app_events", "changes that an app has taken", ["app"])
 APP_ROWS = Counter("olist_app_rows", "rows that an app has written or deleted", ["app"])

@@ -5,11 +5,10 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
-from itertools import product
 from threading import Event
 
 import click
-import msgspec
+import structlog
 from rich.table import Table
 
 from olist import derived
@@ -20,6 +19,8 @@ from olist.printable import LINES, printable
 from olist.settings import Settings, settings
 from sinks.base import SinkTable
 from sinks.targets import TARGETS
+
+log = structlog.get_logger()
 
 target_argument = click.argument("target", type=click.Choice(TARGETS))
 tables_option = click.option("--tables", default="", help="Only these tables, comma separated; the default is all.")
@@ -51,6 +52,7 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
     from olist.telemetry import configure_logging, serve_metrics
     from olist.topics.admin import ensure_topic, ensure_topics
     from olist.topics.survey import Broker
+    from sinks.histories import short_topics
     from sinks.patience import Patience
     from sinks.runner import run_sink
 
@@ -64,6 +66,8 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
     Broker(current).names()  # no Kafka at all is the user's to know at once; one that goes away later is waited for
     patience = Patience(current.patience_s, stopping, time.monotonic)
     patience.insist("topics", lambda: ensure_topics(current, contracts))
+    for warning in patience.insist("topics", lambda: short_topics(contracts, current) if target == "iceberg" else []):
+        log.warning("short history", reason=warning)
     patience.insist("dead letters", lambda: ensure_topic(current, dead_letter_topic(current), TOPIC_CONFIG))
     run_sink(current, target, contracts, stopping, most=most, interval_s=interval_s, threads=threads, instance=instance)
 
@@ -81,6 +85,8 @@ def rebuild(target: str, tables: str, with_history: bool, yes: bool) -> None:
     from sinks.targets import factory
 
     current = settings()
+    if yes:
+        refuse_members(target, current)
     views: set[str] = set()
     for contract in contracts_for(target, tables):
         table = factory(target)(contract, current)
@@ -96,6 +102,22 @@ def rebuild(target: str, tables: str, with_history: bool, yes: bool) -> None:
         click.echo(f"{'removed' if yes else 'would remove'} with them: {', '.join(sorted(views))}")
     again = f"now: `olist sink run {target}`" + (", and `olist marts apply` once its tables are there" if views else "")
     click.echo(again if yes else "nothing was removed; --yes does it")
+
+
+def refuse_members(target: str, current: Settings) -> None:
+    """Refuse to go on beside processes that write the target.
+
+    Raises:
+        BadInput: naming them.
+    """
+    from olist.topics.admin import admin_client
+    from sinks.group import group_of, members
+
+    if running := members(admin_client(current), group_of(current, target)):
+        raise BadInput(
+            f"the {target} sink runs, and would write while its tables are removed: {', '.join(sorted(running))}",
+            hint=f"stop it first; one that was killed is forgotten after {current.session_timeout_ms / 1000:g} s",
+        )
 
 
 def _told(target: str, contract: Contract, current: Settings) -> str:
@@ -136,33 +158,28 @@ def resolve(target: str, tables: str, yes: bool) -> None:
 @tables_option
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print it.")
 def status(tables: str, output: str) -> None:
-    """Where each target stands: offsets behind the end of its topic, per table. Looking changes nothing."""
-    from olist.topics.admin import admin_client, topic_states
-    from sinks.lag import lag
+    """Where each target stands: offsets behind the end of its topic, per table. Looking changes nothing.
+
+    Below the table: targets that do not answer, tables that wait or have stopped in a sink, and histories that may lack
+    changes because they stood still for longer than their topic keeps every one.
+    """
+    from sinks.status import status as found_status
 
     current = settings()
-    contracts = contracts_there(current, tables)
-    states = topic_states(admin_client(current), [c.topic(current.topic_prefix) for c in contracts])
-    behind: dict[str, dict[str, int | str | None]] = {contract.table: {} for contract in contracts}
-    for contract, target in product(contracts, TARGETS):
-        try:
-            offsets: int | str | None = lag(target, contract, current, states[contract.topic(current.topic_prefix)])
-        except PositionRefused as refused:  # the others are still to be seen
-            offsets = f"{refused}\n  {refused.hint}"
-        behind[contract.table][target] = offsets
+    found = found_status(contracts_there(current, tables), current)
     if output == "json":
-        click.echo(msgspec.json.encode(behind))
+        click.echo(found.as_json())
         return
     shown = Table("table", *TARGETS, box=None)
-    for table, lags in behind.items():
-        shown.add_row(table, *(_cell(lags[t]) for t in TARGETS))
+    for table, lags in found.lags.items():
+        shown.add_row(table, *(_cell(lags[target]) for target in TARGETS))
     show(shown)
-    for refusal in (offsets for lags in behind.values() for offsets in lags.values() if isinstance(offsets, str)):
-        click.echo(f"\n{printable(refusal, LINES)}")
+    for remark in found.remarks():
+        click.echo(f"\n{printable(remark, LINES)}")
 
 
 def _cell(offsets: int | str | None) -> str:
-    return "-" if offsets is None else "refused" if isinstance(offsets, str) else f"{offsets:,}"
+    return "-" if offsets is None else "?" if isinstance(offsets, str) else f"{offsets:,}"
 
 
 def contracts_for(target: str | None, tables: str) -> Sequence[Contract]:

@@ -1,22 +1,34 @@
-"""The one runner of all sinks: polls topics, hands what came to the tables' writers, side by side."""
+"""The one runner of all sinks: polls topics, hands what came to the tables' writers, side by side.
+
+Each table has a state of its own (`sinks.condition`). One that waits or has stopped holds up no other: its topic is
+paused, no thread waits for it, and when it is opened again its topic is read on from the positions found there. So is
+one whose writing takes long. The process ends when it is asked to, or when no table is left that could go on; then its
+exit code tells whether all was well.
+"""
 
 from __future__ import annotations
 
 import gc
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Event
+from typing import Any
 
 import structlog
 
+from olist import telemetry
 from olist.contracts import Contract
 from olist.dead_letters import DeadLetters
-from olist.errors import PositionRefused, TargetRewound
+from olist.errors import OlistError, PositionRefused, ServerTrouble, Stopped, TablesStopped
 from olist.positions import TopicState, check_topic
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_states
+from sinks.condition import STATES, Condition
+from sinks.group import Note, group_of
 from sinks.patience import Patience
 from sinks.source import Polled, Source
 from sinks.targets import factory
@@ -27,8 +39,24 @@ log = structlog.get_logger()
 
 COLLECT_AFTER = 200_000  # objects
 LEAST_SHARE = 0.1  # of the interval that a poll gathers for, when writing takes longer than the interval
+SLOW_S = 5.0  # a table that writes for longer than this is no longer waited for; the others are read on
 
 TopicStates = Callable[[Sequence[str]], Mapping[str, TopicState]]
+Starts = dict[int, int]  # partition -> next offset
+
+
+@dataclass
+class _Table:
+    """A table, its state, and what a thread is doing with it: a write, or an opening that ends in where to go on."""
+
+    writer: TableWriter
+    condition: Condition
+    work: Future[Any] | None = None
+    was_slow: bool = False
+
+    @property
+    def takes_records(self) -> bool:
+        return self.condition.is_running and self.work is None
 
 
 class Runner:
@@ -37,80 +65,236 @@ class Runner:
     def __init__(
         self, writers: Mapping[str, TableWriter], states: TopicStates, patience: Patience, *, threads: int
     ) -> None:
-        self.writers = dict(writers)  # by topic
         self.states = states
         self.patience = patience
         self.owned: Mapping[str, frozenset[int]] = {}
         self.throughput = Throughput(time.monotonic())
-        self._again: dict[str, Mapping[int, int]] = {}  # topics to read again, and from where
+        self.tables = {topic: _Table(writer, Condition(patience.limit_s)) for topic, writer in writers.items()}
+        self._again: dict[str, Starts] = {}  # topics to read on elsewhere, and from where
+        self._rests: dict[str, float] = {}  # topics whose tables ask for a rest, in seconds
+        self._noted: dict[str, str] = {}  # the state of each table that the group's notes say
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sink")
 
     def run(self, source: Source, *, most: int, interval_s: float) -> None:
-        """Poll and flush until asked to stop. A batch that has begun is finished first."""
+        """Poll and flush until asked to stop, or until no table can go on. A batch that has begun is finished first.
+
+        Raises:
+            OlistError: a table's error, of those that did not run in the end.
+        """
         due = time.monotonic()  # batches begin at this pace, however long the writing of the last one took
         try:
-            while not self.patience.stopping.is_set():
-                polled = self._poll(source, most, max(due + interval_s - time.monotonic(), interval_s * LEAST_SHARE))
+            while not self.patience.stopping.is_set() and not self._all_stopped():
+                polled = source.poll(most, max(due + interval_s - time.monotonic(), interval_s * LEAST_SHARE))
                 due = time.monotonic()
-                for topic, rest_s in self.flush(polled).items():
-                    source.rest(topic, time.monotonic() + rest_s)
-                while self._again:
-                    source.go_to(*self._again.popitem())
+                self.flush(polled)
+                self._steer(source)
+                self._speak()
+                self._note(source)
                 if line := self.throughput.take(sum(map(len, polled.records.values())), time.monotonic()):
                     log.info("written", **line)
+            self._finish()
+            error = self._error()  # before the group is left, and with it what is owned
         finally:
             self._pool.shutdown(wait=True)
             source.close()
-            for writer in self.writers.values():
-                writer.table.close()
+            for table in self.tables.values():
+                table.writer.table.close()
+        if error is not None:
+            raise error
 
     def assigned(self, owned: Mapping[str, frozenset[int]]) -> Mapping[str, Mapping[int, int]]:
-        """Take over partitions and say where to go on in each: the target knows, not Kafka."""
-        self.owned = owned
-        if not owned:
-            return {}
-        states = self._states(sorted(owned))
-        starts = self._pool.map(lambda topic: self.writers[topic].take_over(owned[topic], states[topic]), owned)
-        answer = dict(zip(owned, starts, strict=True))
-        log.info("assigned", positions={topic: sum(start.values()) for topic, start in answer.items()})
-        return answer
+        """Take over partitions and say where to go on in each: the target knows, not Kafka.
 
-    def flush(self, polled: Polled) -> dict[str, float]:
-        """Write what a poll brought, tables side by side; return the topics whose tables ask for a rest, in seconds.
-
-        The topics' ids are asked for after reading: records read while a topic still had our id are ours for certain.
+        A table that cannot be opened is not in the answer; it is tried again later.
         """
-        news = [t for t in self.owned if self.writers[t].has_news(polled.records.get(t, []), polled.ends.get(t, {}))]
-        if not news:
+        self._finish()
+        self._speak()  # a zombie's last commit may have been refused just now
+        self.owned = owned
+        self._again, self._rests, self._noted = {}, {}, {}
+        to_open = [topic for topic in owned if not self.tables[topic].condition.is_final]
+        for topic in to_open:
+            self.tables[topic].condition = Condition(self.patience.limit_s)
+        self._take_over(to_open)
+        self._finish()
+        starts, self._again = self._again, {}
+        if owned:
+            log.info("assigned", positions={topic: sum(start.values()) for topic, start in starts.items()})
+        self._speak()
+        return starts
+
+    def flush(self, polled: Polled) -> None:
+        """Write what a poll brought, tables side by side, and open again those whose time has come."""
+        for topic, error in polled.failed.items():
+            if self.tables[topic].condition.is_running:
+                self._failed(topic, self._better(topic, error))
+        self._take_over([t for t in self.owned if self.tables[t].work is None and self._is_due(t)])
+        for topic in self._checked([t for t in self.owned if self._has_news(t, polled)]):
+            records, ends = polled.records.get(topic, []), polled.ends.get(topic, {})
+            self.tables[topic].work = self._pool.submit(self.tables[topic].writer.write, records, ends)
+        self._settle(SLOW_S)
+
+    def _is_due(self, topic: str) -> bool:
+        return self.tables[topic].condition.is_due(time.monotonic())
+
+    def _has_news(self, topic: str, polled: Polled) -> bool:
+        """Whether there is something to write. What comes of a topic whose table takes nothing now is read again."""
+        table = self.tables[topic]
+        return table.takes_records and table.writer.has_news(polled.records.get(topic, []), polled.ends.get(topic, {}))
+
+    def _take_over(self, topics: Iterable[str]) -> None:
+        """Open tables in threads; where to go on is in `_again` when they are done."""
+        states = self._states_of(list(topics))
+        for topic, state in states.items():
+            work = self._pool.submit(self.tables[topic].writer.take_over, self.owned[topic], state)
+            self.tables[topic].work = work
+
+    def _checked(self, topics: Sequence[str]) -> list[str]:
+        """Those topics that still are the ones whose positions the target holds.
+
+        They are asked for after reading: records read while a topic still had our id are ours for certain.
+        """
+        return [topic for topic, state in self._states_of(topics).items() if self._fits(topic, state)]
+
+    def _fits(self, topic: str, state: TopicState) -> bool:
+        writer = self.tables[topic].writer
+        try:
+            check_topic(writer.table.name, writer.held, state, self.owned[topic])
+        except PositionRefused as refused:
+            self._failed(topic, refused)
+            return False
+        return True
+
+    def _states_of(self, topics: Sequence[str]) -> Mapping[str, TopicState]:
+        """What the broker says of topics, less those it says nothing of: their tables have failed."""
+        try:
+            return self.states(topics) if topics else {}
+        except ServerTrouble as trouble:
+            for topic in topics:
+                self._failed(topic, trouble)
             return {}
-        self._check_topics(news)
-        list(self._pool.map(lambda topic: self._write(topic, polled), news))
-        rests = {topic: self.writers[topic].table.rest_s() for topic in news}
-        return {topic: rest_s for topic, rest_s in rests.items() if rest_s > 0}
+        except Stopped as error:  # one of them is not there
+            if len(topics) > 1:
+                return {topic: state for one in topics for topic, state in self._states_of([one]).items()}
+            self._failed(topics[0], error)
+            return {}
 
-    def _write(self, topic: str, polled: Polled) -> None:
-        """Write a topic's part of a poll. Where its target was set back meanwhile, take it over again as it is now."""
-        writer = self.writers[topic]
+    def _better(self, topic: str, error: OlistError) -> OlistError:
+        """What is wrong with a topic's offsets, in the words of the one who knows the topic as it is now."""
+        writer = self.tables[topic].writer
         try:
-            writer.write(polled.records.get(topic, []), polled.ends.get(topic, {}))
-        except TargetRewound as rewound:
-            log.warning("reading again", topic=topic, reason=str(rewound))
-            self._again[topic] = writer.take_over(self.owned[topic], self._states([topic])[topic])
+            check_topic(writer.table.name, writer.held, self.states([topic])[topic], self.owned.get(topic, ()))
+        except (PositionRefused, ServerTrouble) as more:
+            return more
+        except Stopped as gone:
+            return gone
+        return error
 
-    def _poll(self, source: Source, most: int, within_s: float) -> Polled:
-        try:
-            return source.poll(most, within_s)
-        except PositionRefused:
-            self._check_topics(sorted(self.owned))  # says more, when the topic itself is another one
-            raise
+    def _settle(self, within_s: float | None = None) -> None:
+        """Wait for what the threads do, so long at the most, and take in how it ended."""
+        working = {topic: table.work for topic, table in self.tables.items() if table.work is not None}
+        wait(working.values(), within_s)
+        for topic, work in working.items():
+            if work.done():
+                self._done(topic, work)
+            else:
+                self.tables[topic].was_slow = True
 
-    def _check_topics(self, topics: Sequence[str]) -> None:
-        states = self._states(topics)
-        for topic in topics:
-            check_topic(self.writers[topic].table.name, self.writers[topic].held, states[topic], self.owned[topic])
+    def _finish(self) -> None:
+        self._settle()
 
-    def _states(self, topics: Sequence[str]) -> Mapping[str, TopicState]:
-        return self.patience.insist("topics", lambda: self.states(topics))
+    def _done(self, topic: str, work: Future[Any]) -> None:
+        table = self.tables[topic]
+        was_slow, table.work, table.was_slow = table.was_slow, None, False
+        if error := work.exception():
+            self._failed(topic, error)
+            return
+        starts: Starts | None = work.result()
+        if starts is not None:
+            self._resumed(topic, starts)
+            return
+        table.condition.wrote()
+        if was_slow:  # what came of it meanwhile was not taken
+            self._again[topic] = table.writer.held.of(self.owned[topic])
+        if (rest_s := table.writer.table.rest_s()) > 0:
+            self._rests[topic] = rest_s
+
+    def _resumed(self, topic: str, starts: Starts) -> None:
+        table = self.tables[topic]
+        if table.condition.error is not None:
+            telemetry.RETRIES.labels(*table.writer.labels).inc()
+            log.info("reading again", topic=topic, after=type(table.condition.error).__name__)
+        table.condition.resumed(time.monotonic())
+        self._again[topic] = starts
+        self._show(topic)
+
+    def _failed(self, topic: str, error: BaseException) -> None:
+        self.tables[topic].condition.failed(error, time.monotonic())
+        self._show(topic)
+        if not isinstance(error, OlistError):
+            log.error("unforeseen", topic=topic, exc_info=error)
+
+    def _show(self, topic: str) -> None:
+        table = self.tables[topic]
+        for state in STATES:
+            telemetry.TABLE_STATE.labels(*table.writer.labels, state).set(state == table.condition.state)
+
+    def _steer(self, source: Source) -> None:
+        """Pause the topics of tables that take nothing now; read on where tables have come back."""
+        now = time.monotonic()
+        for topic in self.owned:
+            if not self.tables[topic].takes_records:
+                source.rest(topic, math.inf)
+        while self._again:
+            source.go_to(*self._again.popitem())
+        for topic, rest_s in self._rests.items():
+            source.rest(topic, now + rest_s)
+        self._rests = {}
+
+    def _speak(self) -> None:
+        """Say what is wrong with tables that do not run: at once, and now and again; of one server's trouble once."""
+        now, alike = time.monotonic(), dict[tuple[str, str], list[str]]()
+        for topic in self.owned:
+            condition = self.tables[topic].condition
+            if condition.speaks(now):
+                alike.setdefault((condition.state, _whose(topic, condition.error)), []).append(topic)
+        for (state, _), topics in alike.items():
+            error = self.tables[topics[0]].condition.error
+            say = log.error if state == "stopped" else log.warning
+            hint = getattr(error, "hint", "")
+            say(state, topics=topics, reason=_told(error), **({"hint": hint} if hint else {}))
+
+    def _note(self, source: Source) -> None:
+        """Leave word of tables whose state has changed, for `olist sink status`."""
+        conditions = {topic: self.tables[topic].condition for topic in self.owned}
+        changed = {topic: one for topic, one in conditions.items() if one.state != self._noted.get(topic)}
+        if not changed:
+            return
+        source.note(
+            {t: Note(one.state, "" if one.is_running else _told(one.error)).encode() for t, one in changed.items()}
+        )
+        self._noted |= {topic: one.state for topic, one in changed.items()}
+
+    def _all_stopped(self) -> bool:
+        return bool(self.owned) and all(self.tables[topic].condition.has_stopped for topic in self.owned)
+
+    def _error(self) -> BaseException | None:
+        """What kept tables from running in the end; None if all ran."""
+        not_running = {topic: self.tables[topic].condition for topic in self.owned}
+        errors = {t: c.error for t, c in not_running.items() if not c.is_running and c.error is not None}
+        if len(errors) < 2:
+            return next(iter(errors.values()), None)
+        hints = dict.fromkeys(hint for error in errors.values() if (hint := getattr(error, "hint", "")))
+        told = "\n".join(f"  {topic}: {_told(error)}" for topic, error in errors.items())
+        return TablesStopped(f"{len(errors)} tables did not run in the end:\n{told}", hint="\n".join(hints))
+
+
+def _whose(topic: str, error: BaseException | None) -> str:
+    """What an error is about: a server, that all its tables wait for, or one topic's table."""
+    return error.server if isinstance(error, ServerTrouble) else topic
+
+
+def _told(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def run_sink(
@@ -124,7 +308,7 @@ def run_sink(
     threads: int = 4,
     instance: str | None = None,
 ) -> None:
-    """Run one sink until `stopping` is set.
+    """Run one sink until `stopping` is set, or until none of its tables can go on.
 
     Args:
         settings: where the servers are.
@@ -137,15 +321,15 @@ def run_sink(
         instance: this member's own name in the group; after a kill the same name gets its partitions back at once.
 
     Raises:
-        Stopped: going on would lose, double or mix data.
-        ServerTrouble: a server stayed away for longer than ``settings.patience_s``.
+        TablesStopped: in the end several tables did not run; of one alone its own error is raised.
+        ServerTrouble: Kafka refused this consumer for good.
     """
     connect = factory(target)
     patience = Patience(settings.patience_s, stopping, time.monotonic)
     letters = DeadLetters(settings)
     admin = admin_client(settings)
     writers = {
-        topic: TableWriter(topic, connect(contract, settings), letters, patience)
+        topic: TableWriter(topic, connect(contract, settings), letters)
         for contract in contracts
         for topic in [contract.topic(settings.topic_prefix)]
     }
@@ -168,8 +352,3 @@ def _seldom_collected() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(first, *later)
-
-
-def group_of(settings: Settings, target: str) -> str:
-    """The consumer group of a target's sink processes."""
-    return f"{settings.topic_prefix}.sink.{target}"

@@ -6,32 +6,35 @@ Kafka's committed offsets are not used: on every assignment the target says wher
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from olist.errors import PositionRefused, ServerTrouble
+from olist.errors import OlistError, PositionRefused, ServerTrouble
 from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.reading import Consumed
 
-# topic -> partitions now owned; answers with topic -> partition -> next offset.
+# topic -> partitions now owned; answers with topic -> partition -> next offset, less the topics that must wait.
 Assigned = Callable[[Mapping[str, frozenset[int]]], Mapping[str, Mapping[int, int]]]
 
 
 @dataclass
 class Polled:
-    """What one poll brought: records by topic in offset order, and ends reached.
+    """What one poll brought: records by topic in offset order, ends reached, and what is wrong with a topic.
 
     An end is the offset after the last record *or transaction marker* of a partition: positions can pass markers.
     """
 
     records: dict[str, list[Consumed]] = field(default_factory=lambda: defaultdict(list))
     ends: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+    failed: dict[str, OlistError] = field(default_factory=dict)
 
 
 class Source:
@@ -73,7 +76,6 @@ class Source:
         """Up to `most` records, or what comes within a time. Empty when the assignment changed meanwhile.
 
         Raises:
-            PositionRefused: an offset that the target stands at is gone from the topic.
             ServerTrouble: the consumer failed for good.
         """
         self._reassigned = False
@@ -85,18 +87,19 @@ class Source:
         if self._reassigned:
             # Some of these may have been fetched before the change and belong to others now. Which, nobody can tell:
             # go back to the positions that the target gave, or the skipped ones would be lost.
-            self._consumer.assign(self._starts)
+            self._assign()
             return Polled()
         return _sorted_out(messages)
 
     def rest(self, topic: str, until: float) -> None:
         """Leave a topic's records at the broker until then (`time.monotonic`), while the other topics are read on."""
-        if owned := self._owned({topic}):
+        owned = self._owned({topic})
+        if owned and self._resting.get(topic) != until:
             self._consumer.pause(owned)
             self._resting[topic] = until
 
     def go_to(self, topic: str, starts: Mapping[int, int]) -> None:
-        """Read on elsewhere in a topic's partitions; what was fetched of them and not yet polled is dropped.
+        """Read on elsewhere in a topic's partitions, resting or not; what was fetched and not yet polled is dropped.
 
         Every partition is assigned anew: librdkafka refuses to seek in one whose fetching has not begun.
         """
@@ -106,7 +109,20 @@ class Source:
                 partition.offset = starts[partition.partition] or OFFSET_BEGINNING
             elif (offset := reached[partition.topic, partition.partition]) >= 0:  # else nothing of it was polled yet
                 partition.offset = offset
+        if self._resting.pop(topic, None) is not None:
+            self._consumer.resume(self._owned({topic}))
+        self._assign()
+
+    def _assign(self) -> None:
         self._consumer.assign(self._starts)
+        self._consumer.pause(self._owned(self._resting.keys()))
+
+    def note(self, texts: Mapping[str, str]) -> None:
+        """Leave a text beside the group's offsets of each topic's partitions (`sinks.group`)."""
+        reached = self._consumer.position(self._owned(texts.keys()))
+        offsets = [TopicPartition(p.topic, p.partition, max(p.offset, 0), texts[p.topic]) for p in reached]
+        with suppress(KafkaException):  # no member just now; the next owner says how its tables are
+            self._consumer.commit(offsets=offsets, asynchronous=True)
 
     def _wake(self, now: float) -> None:
         rested = {topic for topic, until in self._resting.items() if until <= now}
@@ -128,13 +144,17 @@ class Source:
             owned[partition.topic].add(partition.partition)
         starts = self._assigned({topic: frozenset(numbers) for topic, numbers in owned.items()})
         for partition in partitions:
-            partition.offset = starts[partition.topic][partition.partition] or OFFSET_BEGINNING
-        self._starts, self._resting = partitions, {}
+            start = starts.get(partition.topic, {}).get(partition.partition, 0)
+            partition.offset = start or OFFSET_BEGINNING
+        self._starts = partitions
+        self._resting = dict.fromkeys(owned.keys() - starts.keys(), math.inf)  # where to go on is not known yet
         consumer.assign(partitions)
         consumer.resume(partitions)  # one that rested under its last owner's hand may still do so
+        consumer.pause(self._owned(self._resting.keys()))
 
     def _on_revoke(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._reassigned, self._starts, self._resting = True, [], {}
+        self._assigned({})  # what is being written is finished before another owns it
         consumer.unassign()
 
 
@@ -149,17 +169,21 @@ def _sorted_out(messages: Sequence[Message]) -> Polled:
             assert topic is not None and partition is not None and offset is not None  # noqa: PT018 - an end has all
             polled.ends[topic][partition] = offset
         else:
-            _judge(error, message)
+            _judge(error, message, polled)
     return polled
 
 
-def _judge(error: KafkaError, message: Message) -> None:
-    where = f"{message.topic()}[{message.partition()}]"
-    if error.code() == KafkaError._AUTO_OFFSET_RESET:
-        raise PositionRefused(
+def _judge(error: KafkaError, message: Message, polled: Polled) -> None:
+    """Note what is wrong with one topic; raise what is wrong with the consumer."""
+    topic, where = message.topic(), f"{message.topic()}[{message.partition()}]"
+    if error.code() == KafkaError._AUTO_OFFSET_RESET and topic is not None:
+        polled.failed[topic] = PositionRefused(
             f"{where}: the topic does not have the offset that the target stands at: {error.str()}",
             hint="was the topic re-created or cut? `olist sink rebuild` reads it from its beginning",
         )
-    if error.fatal() or error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
-        raise ServerTrouble("kafka", f"{where}: {error.str()}", hint="`olist topics ls` shows what is there")
+    trouble = ServerTrouble("kafka", f"{where}: {error.str()}", hint="`olist topics ls` shows what is there")
+    if error.fatal():
+        raise trouble
+    if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED) and topic is not None:
+        polled.failed[topic] = trouble
     # Anything else is librdkafka's own to retry; it says so and goes on.

@@ -1,4 +1,4 @@
-"""One table of one target: takes over partitions, writes batches, recovers from trouble.
+"""One table of one target: takes over partitions, writes batches.
 
 A flush, in this order:
 
@@ -7,16 +7,19 @@ A flush, in this order:
 3. letters  everything set aside is written to the dead letters and acknowledged
 4. commit   rows and positions count together, or this process is fenced
 
-Trouble with a server in 2 to 4: wait, open the table again, look at the positions it holds. They stand at the end of
-the batch: the commit had landed. They stand at its start: write it again. Anything else: fenced.
+Trouble in 2 to 4, or a fence: the runner opens the table again later (`take_over`), and reading goes on at the
+positions it holds then. Those are the end of the batch when a commit whose answer was lost had landed, its start when
+it had not, and elsewhere when another process has written.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -26,24 +29,25 @@ from olist.dead_letters import DeadLetters
 from olist.positions import Positions, TopicState, check_topic
 from olist.topics.reading import Consumed
 from sinks.base import SinkTable
-from sinks.patience import Patience
 
 log = structlog.get_logger()
 
 # Unknown fields told apart by name; a producer that makes up names must not fill the metrics and the log.
 MOST_NAMES = 100
 OTHER_NAMES = "(others)"
+MOST_REASONS = 3  # of dead letters told apart in the log, per batch; all are on their topic
 
 
 class TableWriter:
     """Carries one topic to one table. Used from one thread at a time."""
 
-    def __init__(self, topic: str, table: SinkTable, letters: DeadLetters, patience: Patience) -> None:
-        self.topic, self.table, self.letters, self.patience = topic, table, letters, patience
+    def __init__(self, topic: str, table: SinkTable, letters: DeadLetters) -> None:
+        self.topic, self.table, self.letters = topic, table, letters
         self.owned: frozenset[int] = frozenset()
         self._held: Positions | None = None
         self.labels = (table.name, table.contract.table)
         self._known_unknowns: set[str] = set()
+        self._lettered: set[Hashable] = set()  # written since the last commit: a batch may come again after trouble
 
     @property
     def held(self) -> Positions:
@@ -58,9 +62,10 @@ class TableWriter:
         Raises:
             PositionRefused: the topic is not the one whose positions the target holds.
             ContractRefused: the table there does not fit the contract.
+            ServerTrouble: it cannot be opened now.
         """
         self.owned = owned
-        self._held = self.patience.insist(self.topic, lambda: self._open(state))
+        self._held = self._open(state)
         return self.held.of(owned)
 
     def has_news(self, records: Sequence[Consumed], ends: Mapping[int, int]) -> bool:
@@ -68,17 +73,17 @@ class TableWriter:
         return bool(records) or any(end > self.held.next[p] for p, end in ends.items())
 
     def write(self, records: Sequence[Consumed], ends: Mapping[int, int]) -> None:
-        """Flush what a poll brought.
+        """Flush what a poll brought. After an error the table must be taken over again before the next.
 
         Raises:
-            Fenced, TooManyDeadLetters: stop; nothing of the batch counts.
-            ServerTrouble: a server stayed away for longer than the patience.
+            Fenced, TooManyDeadLetters: nothing of the batch counts.
+            ServerTrouble: whether the batch counts is not known until the table is opened again.
         """
         with self.measured("decode"):
             batch = self._decode(records, ends)
         self._count_unknown(batch)
-        flush = _Flush(self, batch, records)
-        self._held = self.patience.insist(self.topic, flush.attempt, flush.reopen)
+        self._held = self._flush(batch, records)
+        self._lettered.clear()
         telemetry.CHANGES_WRITTEN.labels(*self.labels).inc(batch.frame.height)
         telemetry.BATCH_CHANGES.labels(*self.labels).observe(batch.frame.height)
         if records:
@@ -97,6 +102,26 @@ class TableWriter:
         passed = {p: end for p, end in ends.items() if end > max(batch.next.get(p, 0), self.held.next[p])}
         return replace(batch, next={**batch.next, **passed})
 
+    def _flush(self, batch: Batch, records: Sequence[Consumed]) -> Positions:
+        """Stage, letters, commit; the positions held after it."""
+        with self.measured("stage"):
+            accepted = batch.without(self.table.stage(batch), records, stage=self.table.name)
+        self._write_letters(accepted)
+        with self.measured("commit"), telemetry.COMMIT_SECONDS.labels(*self.labels).time():
+            return self.table.commit(accepted, self.held)
+
+    def _write_letters(self, accepted: Batch) -> None:
+        letters = [letter for letter in accepted.rejected if self._origin(letter) not in self._lettered]
+        self.letters.write(letters, time.monotonic())
+        self._lettered.update(map(self._origin, letters))
+        for stage, count in Counter(letter.error.stage for letter in letters).items():
+            telemetry.DEAD_LETTERS.labels(*self.labels, stage).inc(count)
+        for line in lines_about(letters):
+            log.warning("dead letters", **line)
+
+    def _origin(self, letter: Rejected) -> Hashable:
+        return self.held.topic_id, letter.error.partition, letter.error.offset
+
     def _count_unknown(self, batch: Batch) -> None:
         for name, count in batch.unknown.items():
             if name not in self._known_unknowns and len(self._known_unknowns) >= MOST_NAMES:
@@ -114,45 +139,16 @@ class TableWriter:
         telemetry.STAGE_CPU.labels(*self.labels, stage).inc(time.thread_time() - started)
 
 
-class _Flush:
-    """One batch on its way: what must not happen twice is remembered here across attempts."""
-
-    def __init__(self, writer: TableWriter, batch: Batch, records: Sequence[Consumed]) -> None:
-        self.writer, self.batch, self.records = writer, batch, records
-        self.lettered: set[tuple[int, int]] = set()
-        self.found: Positions | None = None
-
-    def attempt(self) -> Positions:
-        """Stage, letters, commit; the positions held after it."""
-        writer, held = self.writer, self.writer.held
-        if self.found is not None:
-            if self.found.of(self.batch.next) == self.batch.next:
-                return self.found  # the commit whose answer was lost had landed
-            self.found.expect(f"{writer.table.name} table {writer.table.contract.table}", held.of(self.batch.next))
-        with writer.measured("stage"):
-            accepted = self.batch.without(writer.table.stage(self.batch), self.records, stage=writer.table.name)
-        self._write_letters(accepted)
-        with writer.measured("commit"), telemetry.COMMIT_SECONDS.labels(*writer.labels).time():
-            return writer.table.commit(accepted, held)
-
-    def _write_letters(self, accepted: Batch) -> None:
-        letters = [letter for letter in accepted.rejected if _place(letter) not in self.lettered]
-        self.writer.letters.write(letters, time.monotonic())
-        self.lettered.update(map(_place, letters))
-        for letter in letters:
-            telemetry.DEAD_LETTERS.labels(*self.writer.labels, letter.error.stage).inc()
-            log.warning("dead letter", stage=letter.error.stage, reason=str(letter.error))
-
-    def reopen(self) -> None:
-        """After trouble: forget what was staged, and look again where the target stands.
-
-        The table is opened once: what `own` loads must be of the very state whose positions are judged.
-        """
-        writer, held = self.writer, self.writer.held
-        telemetry.RETRIES.labels(*writer.labels).inc()
-        self.found = writer.table.open() or Positions.start(held.topic, held.topic_id, len(held.next))
-        writer.table.own(writer.owned)
-
-
-def _place(letter: Rejected) -> tuple[int, int]:
-    return letter.error.partition, letter.error.offset
+def lines_about(letters: Sequence[Rejected]) -> list[dict[str, Any]]:
+    """What the log says of a batch's dead letters: a line per stage and reason, one for all reasons beyond a few."""
+    alike: dict[tuple[str, str], list[Rejected]] = {}
+    for letter in letters:
+        alike.setdefault((letter.error.stage, letter.error.reason), []).append(letter)
+    groups = sorted(alike.values(), key=len, reverse=True)
+    lines: list[dict[str, Any]] = [
+        {"stage": group[0].error.stage, "count": len(group), "first": str(group[0].error)}
+        for group in groups[:MOST_REASONS]
+    ]
+    if others := groups[MOST_REASONS:]:
+        lines.append({"other_reasons": len(others), "count": sum(map(len, others))})
+    return lines

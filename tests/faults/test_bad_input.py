@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from olist.changes import codec
@@ -10,10 +12,11 @@ from olist.partitioner import partition_of
 from olist.tables import ORDER_REVIEWS, ORDERS, Order, OrderReview
 from olist.topics.admin import admin_client, delete_topics, ensure_topics, topic_state
 from olist.topics.reading import Consumed, read
+from sinks.check.run import check
 from sinks.targets import TARGETS
 from tests.commands import done
 from tests.faults.shop import Shop
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 from tests.written import Writer, envelope
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
@@ -70,17 +73,20 @@ def is_stray(shop: Shop, record: Consumed) -> bool:
     return partition_of(made.encode_key(made.decode_key(record.key() or b"")), partitions) != record.partition()
 
 
-def test_a_topic_re_created_under_running_sinks_stops_them_and_a_rebuild_brings_them_back(shop: Shop) -> None:
+def test_a_topic_re_created_under_running_sinks_stops_its_tables_and_a_rebuild_brings_them_back(shop: Shop) -> None:
     sinks = [shop.sink(target) for target in TARGETS]
     shop.replay()
     shop.assert_all_equal()
     delete_topics(shop.settings, [ORDERS.topic(shop.settings.topic_prefix)])
     ensure_topics(shop.settings, [ORDERS])
     Writer(shop.settings).raw(ORDERS, [(b'{"order_id":"x"}', envelope(ORDERS, "d", None))] * 20_000)
-    wait_until(lambda: all(sink.ended() is not None for sink in sinks), "the sinks to stop")
+    wait_until(lambda: all("PositionRefused: " in sink.said() for sink in sinks), "the tables to stop")
+    Writer(shop.settings).create(ORDER_REVIEWS, [OrderReview("other", "order", 5, None, None, 0, None)])
+    report = check(shop.settings, contracts=[ORDER_REVIEWS], wait_s=DEADLINE_S)
+    assert {finding.state for finding in report.findings} == {"equal"}, "the other tables go on"
     for sink in sinks:
-        assert sink.ended() == 1
-        assert "PositionRefused: " in sink.said()
+        sink.signal(signal.SIGTERM)
+        assert sink.process.wait(DEADLINE_S) == 1
         assert f"olist sink rebuild {sink.target}" in sink.said()
     for target in TARGETS:
         done(shop.settings, "sink", "rebuild", target, "--with-history", "--yes")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from olist.stack.local import Stack
-from olist.tables import ORDERS, TABLES
+from olist.tables import CUSTOMERS, ORDERS, TABLES, Order
+from sinks.check.run import check
+from sinks.postgres.ddl import table_name
 from sinks.targets import TARGETS
+from tests.commands import olist
 from tests.faults.shop import Shop, Sink, assert_ranges_join
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
+from tests.written import Writer
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
@@ -71,7 +77,7 @@ def test_two_processes_of_a_group_one_late_and_one_killed_share_the_work(shop: S
     assert [sink.ended() for sink in late] == [None] * len(late), [sink.said() for sink in late]
 
 
-def test_a_paused_zombie_is_refused_with_an_error_that_says_so(shop: Shop) -> None:
+def test_a_paused_zombie_is_refused_says_so_and_joins_the_others_again(shop: Shop) -> None:
     shop.replay("--limit", "2000")
     zombies = [shop.sink(target, program=PAUSING, tables=ORDERS.table, threads="1") for target in TARGETS]
     wait_until(lambda: all(is_stopped(zombie) for zombie in zombies), "the zombies to pause before their commit")
@@ -81,14 +87,55 @@ def test_a_paused_zombie_is_refused_with_an_error_that_says_so(shop: Shop) -> No
     for zombie in zombies:
         zombie.signal(signal.SIGCONT)
     for zombie in zombies:
-        wait_until(lambda zombie=zombie: zombie.ended() is not None, f"{zombie.target} to refuse its zombie")  # type: ignore[misc]
-    for zombie in zombies:
-        assert zombie.ended() == 1
-        assert "Fenced: " in zombie.said()
+        wait_until(lambda zombie=zombie: "Fenced: " in zombie.said(), f"{zombie.target} to refuse its zombie")  # type: ignore[misc]
         assert "another process has written" in zombie.said()
-        assert "restart it and it joins again" in zombie.said()
-    assert [heir.ended() for heir in heirs] == [None] * len(heirs)
-    shop.assert_all_equal()
+    for heir in heirs:
+        heir.kill()  # so that the zombies, alive again, take what they had before
+    Writer(shop.settings).create(ORDERS, [Order("late", "c", "created", 0, None, None, None, 0)])
+    report = check(shop.settings, contracts=[ORDERS], wait_s=DEADLINE_S)
+    assert {finding.state for finding in report.findings} == {"equal"}
+    assert [zombie.ended() for zombie in zombies] == [None] * len(zombies)
+
+
+def test_one_table_that_is_refused_stops_alone_says_so_and_comes_back_when_it_is_mended(shop: Shop) -> None:
+    changed, others = CUSTOMERS, [contract for contract in TABLES.values() if contract is not CUSTOMERS]
+    first = shop.sink("postgres")
+    wait_until(lambda: "assigned" in first.said(), "the tables to be made")
+    first.signal(signal.SIGTERM)
+    assert first.process.wait(DEADLINE_S) == 0
+    city = f"ALTER TABLE {table_name(changed)} ALTER COLUMN {changed.columns[3].name} TYPE"
+    with psycopg.connect(shop.settings.postgres_url, autocommit=True) as somebody:
+        somebody.execute(f"{city} varchar(9)".encode())
+        shop.replay()
+        sink = shop.sink("postgres")
+        report = check(shop.settings, contracts=others, targets=["postgres"], wait_s=DEADLINE_S)
+        assert {finding.state for finding in report.findings} == {"equal"}, "the others are carried to their end"
+        assert "ContractRefused: " in sink.said()
+        topic = changed.topic(shop.settings.topic_prefix)
+        wait_until(lambda: f"postgres {changed.table} stopped: ContractRefused" in status(shop), f"a word of {topic}")
+        assert sink.ended() is None
+        refused = olist(shop.settings, "sink", "rebuild", "postgres", "--yes")
+        assert refused.returncode != 0
+        assert "the postgres sink runs" in refused.stderr
+        somebody.execute(f"{city} text".encode())
+    report = check(shop.settings, targets=["postgres"], wait_s=DEADLINE_S)
+    assert {finding.state for finding in report.findings} == {"equal"}
+    wait_until(lambda: "ContractRefused" not in status(shop), "the word to be taken back")
+    sink.signal(signal.SIGTERM)
+    assert sink.process.wait(DEADLINE_S) == 0
+
+
+def status(shop: Shop) -> str:
+    return olist(shop.settings, "sink", "status").stdout
+
+
+def test_a_target_that_does_not_answer_hides_nothing_of_the_others(shop: Shop) -> None:
+    away = shop.settings.model_copy(update={"opensearch": "http://127.0.0.1:9"})
+    shown = olist(away, "sink", "status", "-o", "json")
+    assert shown.returncode == 0, shown.stderr
+    for lags in json.loads(shown.stdout).values():
+        assert (lags["iceberg"], lags["postgres"]) == (0, 0)
+        assert "opensearch" in lags["opensearch"]
 
 
 def is_stopped(sink: Sink) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
@@ -61,6 +61,8 @@ class Trickle(Source):
         assert topic == TOPIC
         self.rests_until_s = until
 
+    def note(self, texts: Mapping[str, str]) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -81,7 +83,7 @@ def run(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Trickle:
     monkeypatch.setattr("sinks.runner.time", SimpleNamespace(monotonic=lambda: source.now_s))
     patience = Patience(10.0, stopping, time.monotonic)
     table = IcebergTable(NOTES, lake.settings)
-    writer = TableWriter(TOPIC, table, Letters(), patience)
+    writer = TableWriter(TOPIC, table, Letters())
     state = TopicState(TOPIC, "id-1", {0: 0}, {0: int(END_S)})
     runner = Runner({TOPIC: writer}, lambda _topics: {TOPIC: state}, patience, threads=1)
     runner.assigned({TOPIC: frozenset({0})})

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Event
 
 import pytest
 
 from olist.batches import Batch, Rejected
 from olist.dead_letters import DeadLetters
-from olist.errors import Fenced, ServerTrouble
+from olist.errors import BadRecord, ServerTrouble
 from olist.positions import Positions, TopicState
 from olist.tables import ORDER_ITEMS
 from sinks.base import Refusal, SinkTable
-from sinks.patience import Patience
-from sinks.writer import TableWriter
+from sinks.writer import MOST_REASONS, TableWriter, lines_about
 from tests.records import FakeRecord, record_of
 
 TOPIC = "p.order_items"
@@ -28,11 +26,6 @@ ITEM = {
     "price": "1.00",
     "freight_value": "0.00",
 }
-
-
-class Instant(Event):
-    def wait(self, timeout: float | None = None) -> bool:
-        return False
 
 
 class Letters(DeadLetters):
@@ -87,7 +80,7 @@ class Table(SinkTable):
 
 def writer(table: Table) -> tuple[TableWriter, Letters]:
     letters = Letters()
-    made = TableWriter(TOPIC, table, letters, Patience(100.0, Instant(), lambda: 0.0))
+    made = TableWriter(TOPIC, table, letters)
     made.take_over(frozenset({0}), STATE)
     table.calls.clear()
     return made, letters
@@ -101,33 +94,52 @@ def test_a_batch_is_staged_and_committed_once() -> None:
     assert made.held.next == {0: 5}
 
 
-def test_after_trouble_the_table_is_opened_once_so_that_what_it_loads_is_what_is_judged() -> None:
+def test_a_table_is_opened_once_when_it_is_taken_over_so_that_what_it_loads_is_what_is_judged() -> None:
     table = Table("before")
     made, _letters = writer(table)
-    made.write([record_of(ORDER_ITEMS, ITEM, 4)], {})
-    assert table.calls == ["stage", "commit", "open", "own", "stage", "commit"]
-    assert made.held.next == {0: 5}
+    with pytest.raises(ServerTrouble):
+        made.write([record_of(ORDER_ITEMS, ITEM, 4)], {})
+    assert made.take_over(frozenset({0}), STATE) == {0: 0}
+    assert table.calls == ["stage", "commit", "open", "own"]
 
 
-def test_a_commit_whose_answer_was_lost_is_not_repeated_when_it_had_landed() -> None:
+def test_reading_goes_on_behind_a_commit_whose_answer_was_lost_when_it_had_landed() -> None:
     table = Table("after")
     made, _letters = writer(table)
-    made.write([record_of(ORDER_ITEMS, ITEM, 4)], {})
-    assert table.calls == ["stage", "commit", "open", "own"]
-    assert made.held.next == {0: 5}
-
-
-def test_positions_that_stand_elsewhere_after_trouble_fence_the_process() -> None:
-    made, _letters = writer(Table("zombie"))
-    with pytest.raises(Fenced):
+    with pytest.raises(ServerTrouble):
         made.write([record_of(ORDER_ITEMS, ITEM, 4)], {})
+    assert made.take_over(frozenset({0}), STATE) == {0: 5}
 
 
-def test_letters_are_written_once_however_often_a_batch_is_staged() -> None:
+def test_reading_goes_on_where_another_process_has_left_the_table() -> None:
+    table = Table("zombie")
+    made, _letters = writer(table)
+    with pytest.raises(ServerTrouble):
+        made.write([record_of(ORDER_ITEMS, ITEM, 4)], {})
+    assert made.take_over(frozenset({0}), STATE) == {0: 50}
+
+
+def test_letters_are_written_once_however_often_a_batch_comes_again_after_trouble() -> None:
     table = Table("before")
     made, letters = writer(table)
-    made.write([FakeRecord(None, b"{}", 3), record_of(ORDER_ITEMS, ITEM, 4)], {})
+    batch = [FakeRecord(None, b"{}", 3), record_of(ORDER_ITEMS, ITEM, 4)]
+    with pytest.raises(ServerTrouble):
+        made.write(batch, {})
+    made.take_over(frozenset({0}), STATE)
+    made.write(batch, {})
     assert [letter.error.offset for letter in letters.written] == [3]
+
+
+def test_the_log_has_a_line_per_reason_and_no_more_than_a_few() -> None:
+    def letter(offset: int, reason: str) -> Rejected:
+        return Rejected(FakeRecord(None, None, offset), BadRecord(TOPIC, 0, offset, reason))
+
+    alike = [letter(offset, "no key") for offset in range(1_000)]
+    others = [letter(offset, f"odd {offset}") for offset in range(50)]
+    lines = lines_about([*others, *alike])
+    assert lines[0] == {"stage": "decode", "count": 1_000, "first": f"{TOPIC}[0]@0: no key"}
+    assert len(lines) == MOST_REASONS + 1
+    assert lines[-1] == {"other_reasons": 51 - MOST_REASONS, "count": 51 - MOST_REASONS}
 
 
 def test_an_end_beyond_the_records_moves_the_position_past_transaction_markers() -> None:
