@@ -24,6 +24,7 @@ from olist.stack.doctor import examine
 from olist.stack.local import Stack
 from olist.stack.logs import follow, recent
 from olist.stack.resolve import renew
+from olist.stack.servers.s3 import S3
 from olist.stack.slots import Slot, facts, slots
 from olist.stack.state import ServerState
 from olist.stack.view import LiveProgress, findings_table, states_table
@@ -180,7 +181,7 @@ def _print(states: Iterable[ServerState], output: str) -> None:
 
 @click.group()
 def stack() -> None:
-    """What the servers are made of: renew the lock, fill the cache."""
+    """What the servers are made of: renew the lock, fill the cache, make the lake's bucket elsewhere."""
 
 
 @stack.command()
@@ -190,6 +191,14 @@ def lock() -> None:
         sections = renew(Path(folder), click.echo)
     LOCK.write_text(format_lock(sections), encoding="utf-8")
     click.echo(f"wrote {LOCK.name}")
+
+
+@stack.command("make-bucket")
+def make_bucket() -> None:
+    """Create the lake's bucket (OLIST_S3_BUCKET) in the S3 in use; one that is there stays as it is."""
+    server = S3(settings())
+    server.make_bucket()
+    click.echo(f"bucket {settings().s3_bucket} is at {server.endpoint}")
 
 
 @stack.command()

@@ -79,12 +79,22 @@ class Stack:
     def up(self, progress: Progress | None = None) -> dict[str, ServerState]:
         """Install, start what is not running, and return when every server is ready.
 
+        Where that fails, what it has started is stopped again, unless another supervisor was there before.
+
         Raises:
             StackError: something could not be installed, a port is taken, or a server did not become ready; the message
                 ends with its log's last lines.
             ServerTrouble: a server of another machine does not answer.
         """
-        progress = progress or Progress()
+        before = self._supervisor
+        try:
+            return self._up(progress or Progress())
+        except BaseException:  # Ctrl-C too
+            if self._supervisor is not before:
+                self.down()
+            raise
+
+    def _up(self, progress: Progress) -> dict[str, ServerState]:
         local = [server for server in self.servers.values() if not server.external]
         self.install(progress)
         external = self.ask_external()

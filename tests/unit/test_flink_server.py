@@ -88,6 +88,16 @@ def test_checkpoints_and_savepoints_lie_outside_of_what_a_start_removes(chosen: 
     assert (kept.exists(), left.exists()) == (True, False)
 
 
+def test_rocksdbs_own_log_is_short_and_goes_with_the_scratch_folder(chosen: Settings) -> None:
+    server = TaskManager(chosen)
+    server.prepare()
+    written = (server.own / "config.yaml").read_text()
+    folder = server.folders.scratch / "rocksdb"
+    assert folder.is_dir()
+    assert f'state.backend.rocksdb.log.dir: "{folder}"' in written
+    assert 'state.backend.rocksdb.log.level: "HEADER_LEVEL"' in written
+
+
 def test_both_processes_keep_their_checkpoints_in_one_place(chosen: Settings) -> None:
     assert len({server.folders.checkpoints for server in both(chosen).values()}) == 1
     assert len({server.own for server in both(chosen).values()}) == 2

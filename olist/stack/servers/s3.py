@@ -101,10 +101,18 @@ class S3(Server):
         self._ask("list_buckets")
         return "" if self.external else VERSION
 
+    def make_bucket(self) -> None:
+        """Create the lake's bucket where it is missing.
+
+        Raises:
+            ServerTrouble: the server did not.
+        """
+        self._ask("create_bucket", Bucket=self.settings.s3_bucket)
+
     def settle(self) -> None:
         """Create the bucket and write to it: the gateway answers some seconds before its volumes take data."""
         bucket = self.settings.s3_bucket
-        self._ask("create_bucket", Bucket=bucket)
+        self.make_bucket()
         self._ask("put_object", Bucket=bucket, Key=PROBE_KEY, Body=b"1")
         self._ask("delete_object", Bucket=bucket, Key=PROBE_KEY)
 
