@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from http import HTTPStatus
 from threading import Lock
 from urllib.parse import urlsplit
 
-from pyarrow.fs import FileType, S3FileSystem
+from botocore.exceptions import ClientError
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from olist.errors import BadInput
+from olist.errors import BadInput, ServerTrouble
 from olist.lake.row_delta import MonotonicCatalog
-from olist.s3_client import file_properties
+from olist.lake.trouble import lake_trouble
+from olist.s3_client import client, file_properties
 from olist.settings import Settings
 
 CATALOG = "olist"
@@ -43,21 +45,31 @@ def _require_bucket(settings: Settings) -> None:
 
     Raises:
         BadInput: it is missing in an S3 that is not this stack's own.
+        ServerTrouble: that S3 does not answer.
     """
     bucket = urlsplit(settings.warehouse_location)
     if settings.s3 is None or bucket.scheme != "s3":
         return
-    files = S3FileSystem(
-        endpoint_override=settings.s3,
-        access_key=settings.s3_access_key,
-        secret_key=settings.s3_secret_key.get_secret_value(),
-        region=settings.s3_region,
-    )
-    if files.get_file_info(bucket.netloc).type is FileType.NotFound:
-        raise BadInput(
-            f"there is no bucket {bucket.netloc} at {settings.s3}",
-            hint="set OLIST_S3_BUCKET (or OLIST_WAREHOUSE) to one that is there, or make it: `olist stack make-bucket`",
-        )
+    try:
+        with lake_trouble():
+            client(file_properties(settings), connect_timeout=5, read_timeout=15).head_bucket(Bucket=bucket.netloc)
+    except ServerTrouble as error:
+        status = _status(error.__cause__)
+        if status == HTTPStatus.NOT_FOUND:
+            raise BadInput(
+                f"there is no bucket {bucket.netloc} at {settings.s3}",
+                hint="set OLIST_S3_BUCKET (or OLIST_WAREHOUSE) to one that is there, or make it: "
+                "`olist stack make-bucket`",
+            ) from error
+        if status != HTTPStatus.FORBIDDEN:  # who may write objects need not be allowed to ask for the bucket
+            raise
+
+
+def _status(error: BaseException | None) -> int | None:
+    """What the storage answered, if it did."""
+    response = error.response if isinstance(error, ClientError) else {}
+    status: int | None = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
 
 
 def _made(settings: Settings) -> SqlCatalog:

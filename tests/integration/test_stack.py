@@ -205,15 +205,6 @@ def test_down_leaves_nothing_running_and_keeps_the_data(small: Stack) -> None:
     READ["s3"](small.settings)
 
 
-def test_a_start_that_fails_leaves_nothing_running(small: Stack) -> None:
-    small.down()
-    (small.home.path / "postgres" / "data" / "PG_VERSION").write_text("9.6\n")
-    with pytest.raises(StackError, match="postgres crashed"):
-        small.up()
-    assert small.home.supervisor() is None
-    assert not any(owner(port.number) for server in small.servers.values() for port in server.ports())
-
-
 def test_delete_removes_the_data_wherever_it_lies(small: Stack) -> None:
     with pytest.raises(StackError, match="still runs"):
         small.delete()
