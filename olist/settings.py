@@ -110,6 +110,10 @@ class Settings(BaseSettings):
     java_home: Path | None = Field(None, description="a Java of 21 or later to use instead of the wheel's")
     java_options: str = Field("", description="further options of every Java server, as the `java` program takes them")
 
+    app_steady_s: float = Field(
+        3.0, ge=0, description="seconds that a stream app must be well for before it is called healthy"
+    )
+
     topic_prefix: str = Field("olist.public", description="topics are <prefix>.<table>")
     partitions: int = Field(4, ge=1, description="partitions of a topic that is created here")
 

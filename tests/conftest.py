@@ -44,6 +44,7 @@ def settings_on_free_ports(home: Path) -> Settings:
         flink_inner_port=first + 13,
         opensearch=None,
         opensearch_port=opensearch,
+        app_steady_s=1.5,  # those of the tests that fall over do so with a record that is there before they start
     )
 
 

@@ -58,6 +58,8 @@ def configuration(settings: Settings, folders: Folders, python: Path) -> dict[st
         "web.tmpdir": str(folders.scratch),
         "python.executable": str(python),
         "python.client.executable": str(python),
+        # For so long its REST API answers from what it knew before; 3 s by default.
+        "web.refresh-interval": "300 ms",
         # For Kerberos, which is not here.
         "security.delegation.tokens.enabled": False,
         # Rescales a job in place, and lets one wait for a TaskManager that is not there yet.

@@ -130,7 +130,7 @@ class Change:
         self._stand(self.old, self.engine.start(self.old, standing, resume=resume))
 
     def _watch(self, where: Place) -> None:
-        until_healthy(self.engine, where, self._standing(where), self.within_s)
+        until_healthy(self.engine, where, self._standing(where), self.within_s, self.settings.app_steady_s)
 
     def _cancel(self, where: Place) -> None:
         self._stand(where, self.engine.cancel(where, self._standing(where)))

@@ -38,8 +38,6 @@ from stream_apps.faust.telling import Status
 
 DESCRIPTION = "app.json"
 WORKER = "worker-"
-CALM_S = 5.0
-"""Healthy: every worker has run for so long, and says that it runs."""
 STALE_S = 15.0
 """A status older than this is of a worker that hangs."""
 SHOWN_LINES = 15
@@ -96,7 +94,7 @@ class FaustEngine:
         return Worker(process.pid, psutil.Process(process.pid).create_time())
 
     def look(self, place: Place, standing: Standing) -> Sight:
-        """What the workers' processes and status files say."""
+        """What the workers' processes and status files say: healthy are those that have run for a while and say so."""
         if not standing.workers:
             return Sight(phase="absent")
         common: dict[str, Any] = {"since": standing.started}
@@ -108,8 +106,11 @@ class FaustEngine:
         if any(one is not None and now - one.at_s > STALE_S for one in told):
             return Sight(phase="failing", error=f"a worker has said nothing for {STALE_S:.0f} s", **common)
         if all(one is not None and one.phase == "running" for one in told):
-            return Sight(phase="running", settled=now - standing.started >= CALM_S, **common)
+            return Sight(phase="running", settled=self._is_steady(standing, now), **common)
         return Sight(phase="starting", **common)
+
+    def _is_steady(self, standing: Standing, now: float) -> bool:
+        return now - standing.started >= self.settings.app_steady_s
 
     def _last_words(self, place: Place, slot: int) -> str:
         told = self._status(place, slot)

@@ -141,7 +141,7 @@ class Operations:
             standing = self.engine.start(where, standing, resume=self.engine.resume_from(where, standing))
             self.deployment.stand(record.current, standing)
         try:
-            until_healthy(self.engine, where, standing, self.within_s)
+            until_healthy(self.engine, where, standing, self.within_s, self.settings.app_steady_s)
         except Unhealthy as error:
             if record.wanted == "running":
                 self.deployment.write(replace(record, attempts=0, not_before=0.0, error=str(error)))

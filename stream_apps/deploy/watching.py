@@ -10,16 +10,14 @@ from stream_apps.deploy.health import judge, reason
 from stream_apps.deploy.record import Standing
 
 LOOK_EVERY_S = 0.5
-STAYS_WELL_S = 3.0
-"""One that falls over with the first record is well until that comes."""
 
 
 class Unhealthy(StackError):
     """A version did not become healthy; the message ends with its exception, or its log's last lines."""
 
 
-def until_healthy(engine: Engine, where: Place, standing: Standing, within_s: float) -> Sight:
-    """Return when the version is healthy and stays so for a moment.
+def until_healthy(engine: Engine, where: Place, standing: Standing, within_s: float, steady_s: float) -> Sight:
+    """Return when the version is healthy and has stayed so: one that falls over with its first record is until then.
 
     A server that does not answer is asked again until the deadline.
 
@@ -40,6 +38,6 @@ def until_healthy(engine: Engine, where: Place, standing: Standing, within_s: fl
             well_since = None
         elif well_since is None:
             well_since = waited_s
-        elif waited_s - well_since >= STAYS_WELL_S:
+        elif waited_s - well_since >= steady_s:
             return sight
         time.sleep(LOOK_EVERY_S)

@@ -72,8 +72,8 @@ def job_state(answer: Json) -> JobState:
 def newest_checkpoint(answer: Json) -> Checkpoint | None:
     """Of ``/jobs/ID/checkpoints``: the newest completed one, if there is one.
 
-    Flink answers from what it knew up to 3 s ago. With a checkpoint twice a second newer ones have replaced this one by
-    then, and it is marked as discarded; that it was completed is what matters here.
+    Flink answers from what it knew up to 3 s ago, where it is not told otherwise. Newer ones may have replaced this one
+    by then, and it is marked as discarded; that it was completed is what matters here.
     """
     found = answer.get("latest", {}).get("completed")
     if not found:
