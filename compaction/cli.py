@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from olist.cli.terminal import show
 from olist.contracts import Contract
 from olist.errors import BadInput
 from olist.settings import settings
+from olist.stop_signals import set_on_signal
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
@@ -86,8 +86,7 @@ def command(
         context.invoke(plan, tables=tables, output=output)
         return
     contracts, stopping = _contracts(tables), Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    set_on_signal(stopping)
     patience_s = 0.0 if every_s is None else settings().patience_s  # who comes again anyhow waits for no server
     with _means(memory, stopping, patience_s) as means:
         _run(means, contracts, every_s, stopping, output)

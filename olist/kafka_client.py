@@ -49,6 +49,11 @@ NO_CERTIFICATE = re.compile("alert .*certificate")
 NOT_TLS = "PLAINTEXT broker listener"
 
 
+def words_of(error: KafkaException) -> str:
+    """What Kafka, or its library, said went wrong."""
+    return str(error.args[0].str()) if error.args and isinstance(error.args[0], KafkaError) else str(error)
+
+
 def is_secured(settings: Settings) -> bool:
     """True if Kafka asks for more than a connection."""
     return settings.kafka_security_protocol != "PLAINTEXT"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from olist.errors import BadInput, ServerTrouble, Stopped
-from olist.kafka_client import client_options
+from olist.kafka_client import client_options, words_of
 from olist.settings import Settings
 
 STALL_S = 120.0
@@ -131,7 +131,6 @@ class Sender:
 
 def _refused(record: Record, error: KafkaException) -> BadInput | ServerTrouble:
     topic, value, key, partition = record
-    reason = error.args[0].str() if error.args else str(error)
     if error.args and error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
         return BadInput(f"topic {topic}, key {key.decode()}: a change of {len(value)} bytes is more than Kafka takes")
-    return ServerTrouble("kafka", f"topic {topic}, partition {partition}: {reason}")
+    return ServerTrouble("kafka", f"topic {topic}, partition {partition}: {words_of(error)}")

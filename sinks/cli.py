@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Sequence
 from threading import Event
@@ -17,6 +16,7 @@ from olist.contracts import Contract
 from olist.errors import BadInput, PositionRefused
 from olist.printable import LINES, printable
 from olist.settings import Settings, settings
+from olist.stop_signals import set_on_signal
 from sinks.base import SinkTable
 from sinks.targets import TARGETS
 
@@ -61,8 +61,7 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
     serve_metrics(current)
     contracts = contracts_for(target, tables)
     stopping = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    set_on_signal(stopping)
     Broker(current).names()  # no Kafka at all is the user's to know at once; one that goes away later is waited for
     patience = Patience(current.patience_s, stopping, time.monotonic)
     patience.insist("topics", lambda: ensure_topics(current, contracts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
 import threading
@@ -28,6 +27,7 @@ from olist.stack.servers.s3 import S3
 from olist.stack.slots import Slot, facts, slots
 from olist.stack.state import ServerState
 from olist.stack.view import LiveProgress, findings_table, states_table
+from olist.stop_signals import set_on_signal
 
 SUPERVISOR, POSTGRES = "supervisor", "postgres"
 
@@ -62,8 +62,7 @@ def up(only: list[str] | None, offline: bool, foreground: bool, output: str) -> 
 
 def _until_told(stack: Stack) -> None:
     told = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+    set_on_signal(told)
     while not told.wait(1.0):
         if crashed := [state for state in stack.states().values() if state.phase not in ("ready", "external")]:
             raise StackError("; ".join(f"{state.name} {state.phase}: {state.reason}" for state in crashed))

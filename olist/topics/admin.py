@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
 
 from olist.contracts import Contract
 from olist.errors import ServerTrouble, Stopped
-from olist.kafka_client import Admin, is_secured
+from olist.kafka_client import Admin, is_secured, words_of
 from olist.positions import TopicState
 from olist.settings import Settings
 
@@ -170,7 +170,7 @@ def _cluster(admin: Admin, bootstrap: str) -> tuple[set[str], int]:
     except KafkaException as error:
         admin.poll(0)  # hears why
         raise ServerTrouble(
-            "kafka", f"{bootstrap} does not answer: {admin.said or _reason(error)}", hint=AWAY
+            "kafka", f"{bootstrap} does not answer: {admin.said or words_of(error)}", hint=AWAY
         ) from error
     return set(metadata.topics), len(metadata.brokers)
 
@@ -184,7 +184,7 @@ def _create(admin: AdminClient, new: list[NewTopic]) -> None:
             future.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise ServerTrouble("kafka", f"topic {topic} was not created: {_reason(error)}") from error
+                raise ServerTrouble("kafka", f"topic {topic} was not created: {words_of(error)}") from error
 
 
 def _described(admin: AdminClient, names: list[str], deadline: float) -> dict[str, TopicDescription]:
@@ -244,9 +244,4 @@ def _answer(future: Future[T], what: str) -> T:
     except KafkaException as error:
         if error.args[0].code() in UNKNOWN:
             raise Stopped(f"there is no topic {what}", hint="`olist replay` makes the topics and fills them") from error
-        raise ServerTrouble("kafka", f"{what}: {_reason(error)}", hint="`olist status`") from error
-
-
-def _reason(error: KafkaException) -> str:
-    """The broker's own words."""
-    return str(error.args[0].str()) if error.args and isinstance(error.args[0], KafkaError) else str(error)
+        raise ServerTrouble("kafka", f"{what}: {words_of(error)}", hint="`olist status`") from error

@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
 )
 
 from olist.errors import BadInput, ServerTrouble
+from olist.kafka_client import words_of
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import AWAY, TIMEOUT_S, admin_client, topic_states
@@ -126,5 +127,4 @@ def nearest(name: str, names: Iterable[str], prefix: str) -> list[str]:
 
 def away(bootstrap: str, error: KafkaException) -> ServerTrouble:
     """Kafka's silence, or what it said instead of an answer."""
-    said = error.args[0].str() if error.args and hasattr(error.args[0], "str") else str(error)
-    return ServerTrouble("kafka", f"{bootstrap} does not answer: {said}", hint=AWAY)
+    return ServerTrouble("kafka", f"{bootstrap} does not answer: {words_of(error)}", hint=AWAY)

@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
+from signal import SIG_IGN, SIGHUP, getsignal
 
 from olist.errors import StackError
 from olist.settings import Settings
+from olist.stop_signals import ASKED_TO_END, set_on_signal
 from stream_apps.deploy.engine import Engine, Place, Sight
 from stream_apps.deploy.engines import engine_named
 from stream_apps.deploy.folder import Deployment
@@ -44,9 +45,8 @@ def run_here(settings: Settings, code: Path, say: Callable[[str], None]) -> None
 
 def _told_to_end() -> threading.Event:
     told = threading.Event()
-    for number in (SIGTERM, SIGINT, SIGHUP):
-        if number != SIGHUP or getsignal(number) is not SIG_IGN:  # nohup: it is to outlive its terminal
-            signal(number, lambda *_: told.set())
+    outlives_terminal = getsignal(SIGHUP) is SIG_IGN  # nohup
+    set_on_signal(told, ASKED_TO_END if outlives_terminal else (*ASKED_TO_END, SIGHUP))
     return told
 
 

@@ -7,6 +7,7 @@ import time
 from confluent_kafka import KafkaError, KafkaException
 
 from olist.errors import ServerTrouble
+from olist.kafka_client import words_of
 from olist.settings import Settings
 from olist.topics.admin import TIMEOUT_S, admin_client
 from stream_apps.deploy.lag import SETTLING
@@ -35,7 +36,7 @@ def delete_group(settings: Settings, group: str) -> None:
             if code in GONE:
                 return
             if code not in PASSING or time.monotonic() > deadline:
-                raise ServerTrouble("kafka", f"group {group} was not deleted: {error.args[0].str()}") from error
+                raise ServerTrouble("kafka", f"group {group} was not deleted: {words_of(error)}") from error
             time.sleep(PAUSE_S)
         else:
             return

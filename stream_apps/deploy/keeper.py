@@ -6,7 +6,6 @@ alone. It ends when it is told to, or when the servers of its home were stopped 
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import structlog
 from olist.errors import OlistError, ServerTrouble, StackError
 from olist.settings import Settings, settings
 from olist.stack.home import Home
+from olist.stop_signals import set_on_signal
 from olist.telemetry import configure_logging, serve_metrics
 from stream_apps.deploy.engines import engine_named
 from stream_apps.deploy.folder import Busy, Deployment, deployments
@@ -57,8 +57,7 @@ class Keeper:
         except StackError:
             log.info("another keeper lives here")
             return
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stopping.set())
+        set_on_signal(self.stopping)
         serve_metrics(self.settings)
         while not self.stopping.wait(LOOK_EVERY_S):
             if self._servers_gone():

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from olist.errors import ServerTrouble, StackError
-from olist.kafka_client import client_options
+from olist.kafka_client import client_options, words_of
 from olist.stack.artefacts import locked
 from olist.stack.java import classpath, java_program
 from olist.stack.resolve import KAFKA
@@ -143,7 +143,7 @@ class Kafka(Server):
         try:
             metadata = client.list_topics(timeout=3)
         except KafkaException as error:
-            raise ServerTrouble(self.name, f"{self.endpoint}: {error.args[0].str()}") from error
+            raise ServerTrouble(self.name, f"{self.endpoint}: {words_of(error)}") from error
         if not metadata.brokers:
             raise ServerTrouble(self.name, "no broker has joined yet")
         partitions = [partition for topic in metadata.topics.values() for partition in topic.partitions.values()]
