@@ -41,8 +41,8 @@ ENTRY = np.dtype(
         ("flags", "u1"),
     ]
 )
-ENTRIES_IN_A_BUCKET = 1 << 18
-MOST_BUCKETS = 128
+ENTRIES_IN_A_BUCKET = 1 << 17
+MOST_BUCKETS = 256
 
 Entries = npt.NDArray[np.void]
 

@@ -299,7 +299,7 @@ def test_a_history_that_lacks_doubles_alters_or_invents_a_change_differs(damage:
 
 
 def test_buckets_are_as_many_as_keep_each_small() -> None:
-    assert [buckets_for(rows) for rows in (0, 1, 300_000, 10_000_000)] == [1, 1, 2, 39]
+    assert [buckets_for(rows) for rows in (0, 1, 300_000, 10_000_000)] == [1, 1, 3, 77]
 
 
 EQUAL = Finding("memory", "equal")
