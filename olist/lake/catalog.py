@@ -1,4 +1,9 @@
-"""Open the Iceberg catalog: SQL (PostgreSQL or SQLite), compare-and-set on a table's metadata location."""
+"""Open the Iceberg catalog: SQL (PostgreSQL or SQLite), compare-and-set on a table's metadata location.
+
+A process has one pool of connections to it, whatever number of tables it carries. A connection notices a server that
+vanished within a minute, and no transaction waits or idles for longer. That is said by ``SET LOCAL`` in each of them,
+so a pooler may stand between, and so that no role's or database's own limits count.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,11 @@ from http import HTTPStatus
 from threading import Lock
 from urllib.parse import urlsplit
 
+import psycopg
 from botocore.exceptions import ClientError
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError
+from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from olist.errors import BadInput, ServerTrouble
@@ -20,12 +27,27 @@ from olist.settings import Settings
 
 CATALOG = "olist"
 NAMESPACE = "olist"
+PATIENT = {
+    "connect_timeout": "10",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "60000",
+    "application_name": "olist lake",
+}
+LIMITS = """
+SET LOCAL lock_timeout = '15s';
+SET LOCAL statement_timeout = '60s';
+SET LOCAL idle_in_transaction_session_timeout = '60s'
+"""
 _making = Lock()  # a sink's threads open their tables side by side, and the first creates the catalog's own
+_made: dict[tuple[str, ...], SqlCatalog] = {}
 
 
 def open_catalog(settings: Settings) -> SqlCatalog:
     """The catalog of the lake, its namespace made where it is missing.
 
+    All who open it share it and its connections. Closing it closes those that are idle; it may be used again.
     Table files live under ``settings.warehouse_location``, on S3 or on a disk.
 
     Raises:
@@ -34,10 +56,11 @@ def open_catalog(settings: Settings) -> SqlCatalog:
     _require_bucket(settings)
     with _making:
         try:
-            return _made(settings)
+            return _with_namespace(settings)
         except (IntegrityError, ProgrammingError):
-            # Another process made the catalog's tables in the same moment; now they are there.
-            return _made(settings)
+            # Another process made the catalog's tables in the same moment, or they were dropped under this one.
+            _made.clear()
+            return _with_namespace(settings)
 
 
 def _require_bucket(settings: Settings) -> None:
@@ -72,20 +95,50 @@ def _status(error: BaseException | None) -> int | None:
     return status
 
 
-def _made(settings: Settings) -> SqlCatalog:
+def _with_namespace(settings: Settings) -> SqlCatalog:
+    where = (settings.catalog_url, settings.warehouse_location, *map(str, file_properties(settings).values()))
+    if where not in _made:
+        _made[where] = _connected(settings)
+    with suppress(NamespaceAlreadyExistsError):
+        _made[where].create_namespace(NAMESPACE)
+    return _made[where]
+
+
+def _connected(settings: Settings) -> SqlCatalog:
     catalog = MonotonicCatalog(
         CATALOG,
         **{
-            "uri": settings.catalog_url,
+            "uri": _patient(settings.catalog_url),
             "warehouse": settings.warehouse_location,
             **file_properties(settings),
             # A connection that the server closed is noticed and replaced instead of failing a commit.
             "pool_pre_ping": "true",
         },
     )
-    with suppress(NamespaceAlreadyExistsError):
-        catalog.create_namespace(NAMESPACE)
+    if catalog.engine.dialect.name == "postgresql":
+        event.listen(catalog.engine, "connect", _opened)
+        event.listen(catalog.engine, "begin", _begun)
+        catalog.engine.dispose()  # the connection that looked for the catalog's tables came before
     return catalog
+
+
+def _patient(url: str) -> str:
+    """A PostgreSQL URL that says how soon a vanished server is noticed, unless it says so itself."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        return url
+    return parsed.update_query_dict({k: v for k, v in PATIENT.items() if k not in parsed.query}).render_as_string(
+        hide_password=False
+    )
+
+
+def _opened(connection: psycopg.Connection, _record: object) -> None:
+    connection.isolation_level, connection.read_only = psycopg.IsolationLevel.READ_COMMITTED, False
+    connection.prepare_threshold = None  # a pooler's next transaction is another session's
+
+
+def _begun(connection: Connection) -> None:
+    connection.exec_driver_sql(LIMITS)
 
 
 def identifier(name: str) -> tuple[str, str]:
