@@ -27,6 +27,9 @@ REFUSALS = (
     "no such database",
     "server does not support SSL",
     "certificate verify failed",
+    "does not match host name",
+    "alert certificate required",
+    "alert unknown ca",
     "invalid connection option",
 )
 

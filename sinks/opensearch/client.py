@@ -89,9 +89,7 @@ def translated() -> Iterator[None]:
         yield
     except SSLError as error:
         if any(words in str(error) for words in NEVER):
-            raise BadInput(
-                f"{SERVER}: {error.info}", hint="look at OLIST_OPENSEARCH_CA and OLIST_OPENSEARCH"
-            ) from error
+            raise BadInput(f"{SERVER}: {error.info}", hint=TRUST) from error
         raise ServerTrouble(SERVER, f"no answer: {error}", hint="`olist status`") from error
     except (NoConnection, SerializationError) as error:
         raise ServerTrouble(SERVER, f"no answer: {error}", hint="`olist status`") from error
@@ -102,11 +100,7 @@ def translated() -> Iterator[None]:
 
 
 def _hint(error: TransportError) -> str:
-    return (
-        "look at OLIST_OPENSEARCH_USERNAME and OLIST_OPENSEARCH_PASSWORD, or who signs"
-        if error.status_code in NOT_WE
-        else ""
-    )
+    return WHO_ASKS if error.status_code in NOT_WE else ""
 
 
 def _reason(error: TransportError) -> str:

@@ -114,4 +114,5 @@ def _hint(error: psycopg.Error) -> str:
     if isinstance(error, errors.DependentObjectsStillExist):
         # The server's hint is to drop them too; who they belong to, only their owner knows.
         return f"drop or change it first: {error.diag.message_detail}"
-    return error.diag.message_hint or error.diag.message_detail or ""
+    at_the_door = "look at OLIST_POSTGRES" if error.sqlstate is None else ""
+    return error.diag.message_hint or error.diag.message_detail or at_the_door
