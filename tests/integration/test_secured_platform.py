@@ -143,7 +143,7 @@ def test_a_faust_app_reads_and_writes(shop: Shop, tmp_path: Path) -> None:
     with FaustWorker(shop.settings, "review_signals", tmp_path) as worker:
         worker.wait_until_done()
         worker.stop()
-    assert latest(shop.settings, REVIEW_SIGNALS)
+    assert latest(shop.settings, REVIEW_SIGNALS).height
     assert_no_secret(written(tmp_path))
 
 
@@ -154,7 +154,7 @@ def test_a_flink_app_reads_and_writes_and_its_plan_holds_no_secret(shop: Shop, t
         apps = RunningApps(shop.settings, tmp_path, tmp_path, (APP,))
         apps.start()
         apps.caught_up()
-        assert latest(shop.settings, APP.writes)
+        assert latest(shop.settings, APP.writes).height
         apps.end()
     home = shop.settings.home.resolve()
     logs = [Home(home).log(name).read_text("utf-8") for name in ("jobmanager", "taskmanager")]
@@ -170,7 +170,7 @@ def test_debezium_captures_a_database_over_verify_full(settings: Settings, datas
             captured.capture()
             assert captured.replay(dataset, limit=200) == 200
             captured.wait()
-            assert latest(capturing, ORDERS)
+            assert latest(capturing, ORDERS).height
             config = captured.worker.config(captured.name)
     home = capturing.home.resolve()
     told = Home(home).log("connect").read_text("utf-8") + (home / "connect" / "worker.properties").read_text("utf-8")
