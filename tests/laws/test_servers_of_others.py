@@ -1,11 +1,13 @@
-"""Servers as others set them up: what they refuse ends at once in their words, and connections are few."""
+"""Servers as others set them up: what they refuse ends at once in their words, and their settings change no value."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from contextlib import closing
 from threading import Thread
 
+import polars as pl
 import psycopg
 import pytest
 
@@ -14,13 +16,60 @@ from olist.settings import Settings
 from olist.stack.local import Stack
 from sinks.iceberg.table import IcebergTable
 from sinks.postgres.connection import connect
+from sinks.postgres.current_rows import read
 from sinks.postgres.table import PostgresTable
-from tests.laws.parcels import fresh, parcel, upserts
+from tests.laws.parcels import Item, delete, fresh, parcel, upserts
 from tests.laws.targets import write
+
+ODD = {
+    "datestyle": "German, DMY",
+    "intervalstyle": "sql_standard",
+    "extra_float_digits": "-15",
+    "bytea_output": "escape",
+    "timezone": "Asia/Kathmandu",
+    "client_encoding": "LATIN1",
+    "search_path": "nowhere",
+    "standard_conforming_strings": "off",
+    "quote_all_identifiers": "on",
+    "transform_null_equals": "on",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_read_only": "on",
+    "row_security": "on",
+    "xmloption": "document",
+}
 
 
 def administrator(stack: Stack) -> str:
     return f"postgresql://postgres@127.0.0.1:{stack.settings.postgres_port}/postgres"
+
+
+@pytest.fixture
+def odd(stack: Stack) -> Iterator[Settings]:
+    """A database whose every setting is another than usual."""
+    with psycopg.connect(administrator(stack), autocommit=True) as connection:
+        connection.execute(b"CREATE DATABASE odd OWNER olist")
+        for name, value in ODD.items():
+            connection.execute(f"ALTER DATABASE odd SET {name} = '{value}'".encode())
+        yield stack.settings.model_copy(update={"postgres": f"{stack.settings.postgres_url.removesuffix('olist')}odd"})
+        connection.execute(b"DROP DATABASE odd WITH (FORCE)")
+
+
+def test_no_setting_of_a_database_changes_what_is_written_or_read(odd: Settings) -> None:
+    contract = fresh()
+    rows = [parcel(f"p{n}", latitude=n / 3, note="ação 😀", items=[Item("a", n, weight_g=0.1)]) for n in range(9)]
+    table = PostgresTable(contract, odd.postgres_url)
+    assert table.open() is None
+    held = write(table, upserts(contract, rows))
+    held = write(table, [delete(contract, ("p8", 1), 20)], held)
+    assert table.open() == held
+    table.close()
+    with read(contract, odd) as reading:
+        assert reading is not None
+        assert reading.positions == held
+        found = pl.concat(reading.chunks).sort("parcel_id")
+    assert found["latitude"].to_list() == [n / 3 for n in range(8)]
+    assert found["note"].to_list() == ["ação 😀"] * 8
+    assert found["sent_at"].dt.epoch("us").to_list() == [1_500_000_000_000_000] * 8
 
 
 @pytest.mark.parametrize("change", [("//olist@", "//nobody@"), ("/olist", "/nowhere")], ids=["role", "database"])
