@@ -17,6 +17,7 @@ from sinks.postgres.ddl import table_name
 from sinks.targets import TARGETS
 from tests.commands import olist
 from tests.faults.shop import Shop, Sink, assert_ranges_join
+from tests.laws import removals
 from tests.waiting import DEADLINE_S, wait_until
 from tests.written import Writer
 
@@ -136,6 +137,19 @@ def test_a_target_that_does_not_answer_hides_nothing_of_the_others(shop: Shop) -
     for lags in json.loads(shown.stdout).values():
         assert (lags["iceberg"], lags["postgres"]) == (0, 0)
         assert "opensearch" in lags["opensearch"]
+
+
+def test_tables_that_somebody_removes_under_running_sinks_come_back_by_themselves(shop: Shop) -> None:
+    sinks = [shop.sink(target) for target in TARGETS]
+    shop.replay("--limit", "2000")
+    report = check(shop.settings, wait_s=DEADLINE_S)
+    assert {finding.state for finding in report.findings} == {"equal"}
+    for remove in (removals.postgres, removals.opensearch, removals.iceberg):
+        remove(ORDERS, shop.settings)
+    shop.replay()
+    shop.assert_all_equal()
+    assert [sink.ended() for sink in sinks] == [None] * len(sinks), [sink.said() for sink in sinks]
+    assert all("reading again" in sink.said() for sink in sinks)
 
 
 def is_stopped(sink: Sink) -> bool:
