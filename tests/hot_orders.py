@@ -267,12 +267,17 @@ def _positions(table: Table) -> Mapping[int, int]:
 
 
 def _changes(settings: Settings, end: Mapping[int, int]) -> pl.DataFrame:
-    """Where the topic has a change, up to `end`: every record, since a tombstone is read as one more delete."""
+    """Where the topic has a change, up to `end`: every record but the tombstones of keys that have no row any more."""
     topic = topic_state(admin_client(settings), ORDERS.topic(settings.topic_prefix))
     assert not any(topic.first.values()), "the topic no longer has all that was written"
-    places = [
-        (record.partition(), record.offset())
-        for records in read(settings, topic.topic, topic.first, end)
-        for record in records
-    ]
+    op_of, live, places = codec(ORDERS).image, set[bytes | None](), []
+    for records in read(settings, topic.topic, topic.first, end):
+        for record in records:
+            key, value = record.key(), record.value()
+            if value is not None or key in live:
+                places.append((record.partition(), record.offset()))
+            if value is not None and op_of.decode(value).op != "d":
+                live.add(key)
+            else:
+                live.discard(key)
     return pl.DataFrame(places, schema=PLACE, orient="row")
