@@ -139,7 +139,7 @@ def test_compactor_and_sink_killed_at_random_moments_lose_and_double_nothing(sta
         assert left_behind <= set.union(*found.values())
         for table in tables:
             assert not found[table] & readable_files(settings, table)
-        assert swept(settings, "--delete") == found, "a sweep that only lists deletes nothing"
+        assert swept(settings, "--delete", "--yes") == found, "a sweep that only lists deletes nothing"
         for table in tables:
             assert readable_files(settings, table)
             assert not unreferred(settings, table)
