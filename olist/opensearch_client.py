@@ -2,15 +2,14 @@
 
 A user and a password (of the settings, or in the URL), or AWS's signature of every request by the credentials that
 boto3 finds. The URL that is asked, and shown in errors, never holds a password.
+
+The libraries of signed requests load where one is asked for: every command of the stack imports this module.
 """
 
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import unquote, urlsplit
-
-import boto3
-from opensearchpy.helpers.signer import RequestsAWSV4SignerAuth, Urllib3AWSV4SignerAuth
 
 from olist.errors import BadInput
 from olist.settings import Settings
@@ -27,6 +26,8 @@ def client_options(settings: Settings) -> dict[str, Any]:
     _check(settings)
     options: dict[str, Any] = {"hosts": endpoint(settings), "ca_certs": _ca(settings)}
     if settings.opensearch_aws_region is not None:
+        from opensearchpy.helpers.signer import Urllib3AWSV4SignerAuth
+
         options["http_auth"] = Urllib3AWSV4SignerAuth(*_signer(settings))
     else:
         options["http_auth"] = user(settings)
@@ -40,8 +41,11 @@ def request_options(settings: Settings) -> dict[str, Any]:
         BadInput: as `client_options`.
     """
     _check(settings)
-    signed = settings.opensearch_aws_region is not None
-    auth = RequestsAWSV4SignerAuth(*_signer(settings)) if signed else user(settings)
+    auth: Any = user(settings)
+    if settings.opensearch_aws_region is not None:
+        from opensearchpy.helpers.signer import RequestsAWSV4SignerAuth
+
+        auth = RequestsAWSV4SignerAuth(*_signer(settings))
     options = {"auth": auth, "verify": _ca(settings)}
     return {name: value for name, value in options.items() if value is not None}
 
@@ -61,6 +65,8 @@ def user(settings: Settings) -> User | None:
 
 
 def _signer(settings: Settings) -> tuple[Any, str, str]:
+    import boto3
+
     credentials = boto3.Session().get_credentials()
     if credentials is None:
         raise BadInput(

@@ -6,9 +6,13 @@ computes the same under ``partitioner=murmur2_random``; its own default is anoth
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # who hashes a single key need not load it
+    import polars as pl
 
 SEED, FACTOR, WORD, POSITIVE = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF, 0x7FFFFFFF
 BLOCK = 4  # bytes

@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from olist.errors import BadInput
 from olist.settings import Settings
 
@@ -54,6 +51,9 @@ def _client(
     region: str | None,
     timing: tuple[tuple[str, int], ...],
 ) -> Any:
+    import boto3  # heavy, and most commands never ask S3
+    from botocore.config import Config
+
     chosen = dict(timing)
     attempts = chosen.pop("total_max_attempts", None)
     retries = {} if attempts is None else {"retries": {"total_max_attempts": attempts}}
