@@ -270,7 +270,7 @@ class _Decoded:
                 column, column.type, values, bad, lambda row: self._money_problem(column, values[row], row)
             )
         series = _series(column, values, bad)
-        if isinstance(column.type, Timestamp) and not column.type.near_1970:
+        if isinstance(column.type, Timestamp) and not column.near_1970:
             self._look_for_milliseconds(column, series, bad)
         return series
 

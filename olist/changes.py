@@ -265,13 +265,13 @@ def time_problem(column: Column, value: object, committed_us: int) -> str:
 
     A time of ours in milliseconds reads as one of January 1970. It is refused, unless the change itself is that old.
     """
-    if not isinstance(column.type, Timestamp) or column.type.near_1970 or not isinstance(value, int):
+    if not isinstance(column.type, Timestamp) or column.near_1970 or not isinstance(value, int):
         return ""
     if not 0 < abs(value) < MILLIS_UNTIL_2100 or 0 < committed_us < MILLIS_UNTIL_2100:
         return ""
     return (
         f"{column.name} is {value}: in microseconds that is a day of early 1970, so it may be milliseconds; "
-        f"{advice(column.type)} (a column that does hold such times is declared Timestamp(near_1970=True))"
+        f"{advice(column.type)} (a column that does hold such times is declared with Near1970())"
     )
 
 

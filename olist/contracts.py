@@ -67,11 +67,13 @@ class Money:
 class Timestamp:
     """Local time without a zone; on the wire int64 microseconds since 1970 (Debezium's ``microseconds`` mode).
 
-    A time within seven weeks of 1 January 1970 is taken for milliseconds and refused, unless `near_1970` says that the
-    column may hold such.
+    A time within seven weeks of 1 January 1970 is taken for milliseconds and refused, unless the column is `Near1970`.
     """
 
-    near_1970: bool = field(default=False, compare=False, repr=False)  # not a matter of the targets' types
+
+@dataclass(frozen=True)
+class Near1970:
+    """Beside `Timestamp`: the column may hold times within seven weeks of 1 January 1970."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Column:
     name: str
     type: Type
     nullable: bool
+    near_1970: bool = field(default=False, compare=False, repr=False)  # of the records, and no matter of a target's
 
     def __str__(self) -> str:
         return f"{self.name} {self.type}{'' if self.nullable else ' not null'}"
@@ -237,9 +240,10 @@ def _column(name: str, hint: Any) -> Column:
         (hint,) = options
     if get_origin(hint) is list:
         return Column(name, _list_of(name, *get_args(hint)), nullable)
-    for extra in get_args(hint)[1:]:
+    extras = get_args(hint)[1:]
+    for extra in extras:
         if isinstance(extra, Type):
-            return Column(name, extra, nullable)
+            return Column(name, extra, nullable, near_1970=Near1970() in extras)
     raise TypeError(f"column {name}: {hint!r} carries no contract type; annotate it with one of olist.contracts")
 
 

@@ -22,6 +22,7 @@ from olist.contracts import (
     Int,
     Long,
     Month,
+    Near1970,
     Portuguese,
     Price,
     Row,
@@ -33,7 +34,7 @@ PARTITIONS = 4
 TOPIC_ID = "topic-made-first"
 
 
-Micros = Annotated[int, msgspec.Meta(ge=FIRST_MICROS, le=LAST_MICROS), Timestamp(near_1970=True)]
+Micros = Annotated[int, msgspec.Meta(ge=FIRST_MICROS, le=LAST_MICROS), Timestamp(), Near1970()]
 
 
 class Item(Row):

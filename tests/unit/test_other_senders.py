@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
 from olist.batches import COMMITTED_AT, Batch, decode_batch
 from olist.changes import Position, codec
-from olist.contracts import Contract
+from olist.contracts import Contract, Micros, Near1970, Row, Str
 from olist.errors import BadRecord
 from olist.tables import CUSTOMERS, ORDER_ITEMS
 from tests.records import FakeRecord
@@ -26,6 +26,18 @@ ITEM: dict[str, Any] = {
     "freight_value": "0.00",
 }
 KEY = {"order_id": "o", "order_item_id": 1}
+
+
+class Person(Row):
+    """Two times, declared alike but for the days that they may be."""
+
+    person_id: Str
+    born_at: Annotated[Micros, Near1970()]
+    joined_at: Micros
+
+
+PEOPLE = Contract("people", Person, key=("person_id",))
+
 SCHEMA = {"type": "struct", "optional": False}
 
 
@@ -125,6 +137,12 @@ def test_a_time_of_another_precision_is_refused_by_the_setting_that_spells_it(ti
 @pytest.mark.parametrize("time", [0, 60 * DAY_US, -60 * DAY_US, -62_000_000_000_000_000])
 def test_a_time_that_can_be_but_one_is_taken(time: int) -> None:
     assert decoded(envelope(ITEM | {"shipping_limit_date": time})).frame.height == 1
+
+
+def test_a_column_that_says_so_holds_times_of_early_1970_and_its_neighbour_does_not() -> None:
+    person = {"person_id": "a", "born_at": DAY_US, "joined_at": COMMITTED_US}
+    assert decoded(envelope(person), {"person_id": "a"}, PEOPLE).frame.height == 1
+    assert "joined_at" in reason(envelope(person | {"joined_at": DAY_US}), {"person_id": "a"}, PEOPLE)
 
 
 def test_a_time_of_early_1970_is_taken_of_a_change_that_is_as_old() -> None:
