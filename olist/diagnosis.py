@@ -16,6 +16,8 @@ from olist.contracts import Contract, Money, Timestamp, Type
 
 SCHEMA_AND_PAYLOAD = {"schema", "payload"}
 MAGIC_BYTE = b"\0"  # of a schema registry's formats
+_NO_DECIMAL = "Invalid decimal"  # as msgspec begins
+_NO_NUMBER = re.compile(rb'"[+-]?Infinity"', re.IGNORECASE)
 
 _COLUMN = re.compile(r"`\$(?:\.after)?\.(\w+)")  # where msgspec says a value is
 
@@ -23,7 +25,10 @@ _COLUMN = re.compile(r"`\$(?:\.after)?\.(\w+)")  # where msgspec says a value is
 def explained(contract: Contract, key: bytes, value: bytes, problem: str) -> str:
     """A decoder's problem, and what in the connector's configuration makes it, where that can be told."""
     cause = (
-        _of_form("key", key) or _of_form("value", value) or _of_row(contract, value) or _of_column(contract, problem)
+        _of_form("key", key)
+        or _of_form("value", value)
+        or _of_row(contract, value)
+        or _of_column(contract, value, problem)
     )
     return f"{problem}; {cause}" if cause else problem
 
@@ -46,7 +51,9 @@ def _of_row(contract: Contract, value: bytes) -> str:
     return "this is a row without its envelope: remove the connector's unwrap transform (ExtractNewRecordState)"
 
 
-def _of_column(contract: Contract, problem: str) -> str:
+def _of_column(contract: Contract, value: bytes, problem: str) -> str:
+    if problem.startswith(_NO_DECIMAL) and _NO_NUMBER.search(value):
+        return ""  # PostgreSQL's infinity: no setting makes a number of it
     found = _COLUMN.search(problem)
     kinds = {column.name: column.type for column in contract.columns}
     return advice(kinds[found[1]]) if found and found[1] in kinds else ""

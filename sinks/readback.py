@@ -46,7 +46,8 @@ class Reading:
     """One table while it is read: its `positions`, then its rows in `chunks` with the columns of `names(contract)`.
 
     In a target without transactions (`snapshot` is false) rows may be newer than the positions, which were read before
-    the rows; `positions_now` reads them again. `defects` is complete once the chunks are read.
+    the rows; `positions_now` reads them again. `defects` is complete once the chunks are read. `late` names the columns
+    that were added to the table after it was made: rows from before lack them.
     """
 
     positions: Positions | None
@@ -54,6 +55,7 @@ class Reading:
     snapshot: bool = True
     positions_now: Callable[[], Positions | None] | None = None
     defects: Defects = field(default_factory=Defects)
+    late: frozenset[str] = frozenset()
 
 
 @contextmanager

@@ -33,6 +33,8 @@ UNJUDGED = (
     "keys cannot be judged: Kafka has cleaned away the change that {target} may rightly hold, "
     "and {target} does not take, or has not read, the one that replaced it"
 )
+EARLY = "early"
+LATE = "changes cannot be judged: they may have been written before the history had {columns}, which they lack"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class _Side:
     snapshot: bool = True
     traced: bool = True
     defects: Defects = field(default_factory=Defects)
+    late: frozenset[str] = frozenset()  # columns that its first rows were written without
 
     @property
     def target(self) -> str:
@@ -144,7 +147,8 @@ class TableCheck:
                 self._say(f"{name} {spill.rows:,} rows")
             spill.close()
             now = reading.positions_now() if reading.positions_now else reading.positions
-            return _Side(name, spill, reading.positions, now, reading.snapshot, defects=reading.defects)
+            side = _Side(name, spill, reading.positions, now, reading.snapshot, defects=reading.defects)
+            return replace(side, late=reading.late)
 
     def _shaped(self, name: str, chunks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         with closing(chunks):  # type: ignore[type-var]  # they are generators: their servers hear that it is over
@@ -165,7 +169,8 @@ class TableCheck:
     def _read_topic(self, sides: Sequence[_Side], refusals: Refusals) -> TopicEntries:
         """The topic up to the furthest end that is asked for."""
         refused = {side.target: refusals.of(side.target, self.state.topic) for side in sides if side.traced}
-        topic = TopicEntries(self._spill(TOPIC), refused)
+        late = frozenset[str]().union(*(side.late for side in sides if side.name == HISTORY))
+        topic = TopicEntries(self._spill(TOPIC), refused, self._spill(EARLY) if late else None, late)
         ends = dict(self.state.end)
         if any(not side.snapshot for side in sides):  # a row of theirs may be a change of a moment ago
             ends = topic_state(admin_client(self.settings), self.state.topic).end
@@ -182,6 +187,8 @@ class TableCheck:
             lambda records: self._say(f"topic {records:,} of about {upper:,} records"),
         )
         topic.spill.close()
+        if topic.early:
+            topic.early.close()
         return topic
 
     def _compare(self, topic: TopicEntries, sides: Sequence[_Side]) -> tuple[dict[str, Comparison], Digest]:
@@ -192,9 +199,12 @@ class TableCheck:
             changes = topic.spill.bucket(number)
             live += digest_of(_live(changes, self.state.end))
             for side in sides:
-                by = compare_history if side.name == HISTORY else compare
-                view = side.view(topic, self.state.end)
-                by(changes, side.spill.bucket(number), view, compared[side.name], self.most)
+                found, view = side.spill.bucket(number), side.view(topic, self.state.end)
+                if side.name == HISTORY:
+                    early = topic.early.bucket(number) if topic.early else None
+                    compare_history(changes, found, view, compared[side.name], self.most, early)
+                else:
+                    compare(changes, found, view, compared[side.name], self.most)
         return compared, live
 
     def _finding(self, side: _Side, compared: Comparison, topic: TopicEntries, files: pl.DataFrame | None) -> Finding:
@@ -219,7 +229,8 @@ class TableCheck:
             return replace(finding, state="different", days=days, differences=differences)
         if compared.ahead:
             return replace(finding, state="moving", note=f"{compared.ahead:,} {AHEAD}")
-        note = f"{compared.unjudged:,} {UNJUDGED.format(target=side.target)}" if compared.unjudged else ""
+        reason = LATE.format(columns=", ".join(sorted(side.late))) if side.name == HISTORY else UNJUDGED
+        note = f"{compared.unjudged:,} {reason.format(target=side.target)}" if compared.unjudged else ""
         return replace(finding, state="behind" if behind else "equal", note=note)
 
     def _explained(self, side: _Side, compared: Comparison, files: pl.DataFrame | None) -> tuple[Difference, ...]:

@@ -28,11 +28,14 @@ I64 = npt.NDArray[np.int64]
 class TopicEntries:
     """What a topic says, in `spill`; and what cannot be said by key.
 
-    `whole` is per partition the offset below which no offset lacks: nothing was cleaned away there.
+    `early` has the changes that set one of the columns `late`, as a history holds them that was written before it had
+    those. `whole` is per partition the offset below which no offset lacks: nothing was cleaned away there.
     """
 
     spill: Spill
     refused: Mapping[str, Refused]  # by target
+    early: Spill | None = None
+    late: frozenset[str] = frozenset()
     records: int = 0
     undecodable: int = 0
     keyless: int = 0  # of those, the ones whose key is none of the contract's
@@ -51,10 +54,19 @@ class TopicEntries:
         self._mark_refused(made, batch, records)
         _mark_tombstones(made, batch)
         self.spill.add(made)
+        self._take_early(contract, batch.frame)
         self._take_undecodable(contract, batch.rejected)
         self.records += len(records)
         self.unknown.update(sorted(batch.unknown)[: max(0, SHOWN - len(self.unknown))])
         self._follow(batch)
+
+    def _take_early(self, contract: Contract, frame: pl.DataFrame) -> None:
+        names = [column.name for column in contract.columns if column.name in self.late]
+        if self.early is None or not names:
+            return
+        changed = frame.filter(pl.any_horizontal(pl.col(names).is_not_null()))
+        without = [pl.lit(None, dtype=frame.schema[name]).alias(name) for name in names]
+        self.early.add(entries(contract, changed.with_columns(without)))
 
     def _mark_refused(self, made: Entries, batch: Batch, records: Sequence[Consumed]) -> None:
         if not any(refused.offsets for refused in self.refused.values()):

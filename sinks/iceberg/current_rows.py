@@ -51,7 +51,7 @@ def read(contract: Contract, settings: Settings, *, history: bool = False) -> It
         refuse_unwritable(table, contract, history=history)
         defects = Defects()
         chunks = _chunks(table, names(contract, history=history), defects)
-        yield Reading(table_positions(table, contract.table), chunks, defects=defects)
+        yield Reading(table_positions(table, contract.table), chunks, defects=defects, late=_late_columns(table))
 
 
 def positions(contract: Contract, settings: Settings) -> Positions | None:
@@ -78,6 +78,13 @@ def _table(contract: Contract, settings: Settings, *, history: bool) -> Iterator
         yield table
     finally:
         catalog.close()
+
+
+def _late_columns(table: Table) -> frozenset[str]:
+    """Columns that the first of the table's schemas did not have."""
+    first = min(table.schemas().values(), key=lambda schema: schema.schema_id)
+    there = {column.field_id for column in first.fields}
+    return frozenset(column.name for column in table.schema().fields if column.field_id not in there)
 
 
 def _chunks(table: Table, wanted: list[str], defects: Defects) -> Iterator[pl.DataFrame]:
