@@ -17,7 +17,7 @@ from olist.contracts import Contract, Money, Timestamp, Type
 SCHEMA_AND_PAYLOAD = {"schema", "payload"}
 MAGIC_BYTE = b"\0"  # of a schema registry's formats
 _NO_DECIMAL = "Invalid decimal"  # as msgspec begins
-_NO_NUMBER = re.compile(rb'"[+-]?Infinity"', re.IGNORECASE)
+_NO_NUMBER = re.compile(rb'"[\w+-]*infinity"', re.IGNORECASE)  # Debezium writes POSITIVE_INFINITY
 
 _COLUMN = re.compile(r"`\$(?:\.after)?\.(\w+)")  # where msgspec says a value is
 

@@ -139,6 +139,11 @@ def test_a_time_that_can_be_but_one_is_taken(time: int) -> None:
     assert decoded(envelope(ITEM | {"shipping_limit_date": time})).frame.height == 1
 
 
+@pytest.mark.parametrize("amount", ["POSITIVE_INFINITY", "Infinity", "-Infinity"])
+def test_no_setting_is_named_for_an_amount_that_is_no_number(amount: str) -> None:
+    assert "decimal.handling.mode" not in reason(envelope(ITEM | {"price": amount}))
+
+
 def test_a_column_that_says_so_holds_times_of_early_1970_and_its_neighbour_does_not() -> None:
     person = {"person_id": "a", "born_at": DAY_US, "joined_at": COMMITTED_US}
     assert decoded(envelope(person), {"person_id": "a"}, PEOPLE).frame.height == 1
