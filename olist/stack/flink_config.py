@@ -40,11 +40,6 @@ class Folders:
         """Where a savepoint goes that names no other place."""
         return self.state / "savepoints"
 
-    @property
-    def rocksdb_logs(self) -> Path:
-        """RocksDB's own logs. It must be there: else they lie in a state's own folder."""
-        return self.scratch / "rocksdb"
-
 
 def configuration(settings: Settings, folders: Folders, python: Path) -> dict[str, Value]:
     """Flink's options by their full names; `python` is the program that runs jobs and their Python functions."""
@@ -120,7 +115,6 @@ def state(folders: Folders, checkpoint_ms: int) -> dict[str, Value]:
         "state.backend.type": "rocksdb",
         # Its own log, one a state and start: megabytes an hour beside the servers' logs unless told otherwise.
         "state.backend.rocksdb.log.level": "HEADER_LEVEL",
-        "state.backend.rocksdb.log.dir": str(folders.rocksdb_logs),
         "state.backend.rocksdb.log.max-file-size": "1 mb",
         "state.backend.rocksdb.log.file-num": 1,
         "execution.checkpointing.incremental": True,

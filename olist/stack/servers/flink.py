@@ -107,7 +107,7 @@ class FlinkProcess(Server):
     def prepare(self) -> None:
         """Write the configuration, and remove what a killed process left in its scratch folder."""
         shutil.rmtree(self.folders.scratch, ignore_errors=True)
-        for folder in (self.folders.rocksdb_logs, self.folders.checkpoints, self.folders.savepoints):
+        for folder in (self.folders.scratch, self.folders.checkpoints, self.folders.savepoints):
             folder.mkdir(parents=True, exist_ok=True)
         options = configuration(self.settings, self.folders, flink_environment(self.settings).python)
         port = query_port(self.settings.flink_inner_port, self.name)
