@@ -23,6 +23,7 @@ from olist.tables import TABLES
 from producers.generation.dataset import generate
 from sinks.postgres.table import PostgresTable
 from tests.records import FakeRecord
+from tests.waiting import wait_until
 from tests.written import envelope
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "olist" / "brazilian-ecommerce.zip"
@@ -47,7 +48,16 @@ def own_warehouse(settings: Settings) -> Iterator[Settings]:
         yield settings.model_copy(
             update={"postgres": urlsplit(settings.postgres_url)._replace(path=f"/{name}").geturl()}
         )
+        wait_until(lambda: _dropped(beside, name), f"the end of the database {name}")
+
+
+def _dropped(beside: psycopg.Connection, name: str) -> bool:
+    """Drop a database; False while the server's own vacuum is at work in it, which only a superuser may end."""
+    try:
         beside.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
 
 
 def write_all(settings: Settings, frames: Mapping[str, pl.DataFrame], contracts: Iterable[Contract]) -> None:
