@@ -10,6 +10,7 @@ from stream_apps.deploy.status import AppStatus
 
 LOOK_EVERY_S = 0.5
 QUIET_LOOKS = 2
+LONGEST_PAUSE_S = 5.0  # a look that took long on a busy machine must not be followed by minutes of nothing
 """What an app forwards to itself may arrive between a look at one topic and at the next, so one quiet look is none."""
 
 
@@ -40,4 +41,4 @@ def until_idle(
             )
             raise StackError(f"still to read after {within_s:g} s: {told}", hint="olist apps status")
         # Looking reads topics too, and must not slow down those who are waited for: a fifth of the time at most.
-        pause(max(LOOK_EVERY_S, 4 * (time.monotonic() - began)))
+        pause(min(max(LOOK_EVERY_S, 4 * (time.monotonic() - began)), LONGEST_PAUSE_S))
