@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import ParamSpec
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -19,6 +21,8 @@ from pydantic import SecretStr
 
 from olist.errors import BadInput
 from olist.settings import Settings
+
+P = ParamSpec("P")
 
 PASSWORD_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 ANSWER_WITHIN_S = 5.0
@@ -295,6 +299,20 @@ def _secret(value: SecretStr | None) -> str | None:
     return None if value is None else value.get_secret_value()
 
 
+def weakly(method: Callable[P, None]) -> Callable[P, None]:
+    """A callback that does not keep its object. A client holds its callbacks, so an object that holds the client would
+    be freed by the garbage collector alone, and until then keep four threads and one of the process's 1,024 places
+    for thread-local storage: a program that makes a client per look ran out of them.
+    """
+    kept = weakref.WeakMethod(method)
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        if (found := kept()) is not None:
+            found(*args, **kwargs)
+
+    return call
+
+
 class Admin(AdminClient):
     """An admin client that says why it gets no answer. `said` is the newest thing that librdkafka said about it."""
 
@@ -302,7 +320,7 @@ class Admin(AdminClient):
         self.said = ""
         self._settings = settings
         self._refusal: BadInput | None = None
-        super().__init__({**client_options(settings), **options}, error_cb=self._heard)
+        super().__init__({**client_options(settings), **options}, error_cb=weakly(self._heard))
 
     def wait(self) -> None:
         """Return at the first answer, or when there was neither that nor a refusal: whoever asks next is told so.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from olist.errors import BadInput, ServerTrouble, Stopped
-from olist.kafka_client import client_options, words_of
+from olist.kafka_client import client_options, weakly, words_of
 from olist.settings import Settings
 
 STALL_S = 120.0
@@ -52,7 +52,9 @@ class Sender:
         self._best, self._best_at = 0, clock()
         self.trouble = ""  # why nothing is acknowledged, in librdkafka's words; empty while all is well
         config = producer_config(settings, linger_ms)
-        self._producer = Producer({**config, "on_delivery": self._delivered, "error_cb": self._troubled})
+        self._producer = Producer(
+            {**config, "on_delivery": weakly(self._delivered), "error_cb": weakly(self._troubled)}
+        )
 
     @property
     def acknowledged(self) -> int:

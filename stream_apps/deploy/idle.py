@@ -9,8 +9,8 @@ from olist.errors import StackError
 from stream_apps.deploy.status import AppStatus
 
 LOOK_EVERY_S = 0.5
-QUIET_LOOKS = 2
 LONGEST_PAUSE_S = 5.0  # a look that took long on a busy machine must not be followed by minutes of nothing
+QUIET_LOOKS = 2
 """What an app forwards to itself may arrive between a look at one topic and at the next, so one quiet look is none."""
 
 

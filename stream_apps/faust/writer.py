@@ -12,7 +12,7 @@ import time
 from confluent_kafka import KafkaError, Message, Producer
 
 from olist.errors import ServerTrouble
-from olist.kafka_client import client_options
+from olist.kafka_client import client_options, weakly
 from olist.settings import Settings
 
 SLICE_S = 0.25  # the event loop is held up for so long at a time while Kafka is slow
@@ -39,7 +39,7 @@ class Writer:
                 "delivery.timeout.ms": int(self._patience_s * 1000),
                 "request.timeout.ms": int(self._patience_s * 1000),
                 "delivery.report.only.error": True,
-                "on_delivery": self._delivered,
+                "on_delivery": weakly(self._delivered),
                 "log_level": 0,
             }
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from olist.errors import BadInput
 from olist.kafka_client import (
     FLINK_SHADED,
+    Admin,
     as_properties,
     client_options,
     java_options,
@@ -18,6 +22,8 @@ from olist.kafka_client import (
 )
 from olist.settings import Settings
 from olist.stack.servers.connect import Connect
+from producers.sending import Sender
+from stream_apps.faust.writer import Writer
 from stream_apps.flink.job import encode, job_of
 from stream_apps.sales_by_hour import APP
 from tests.certificates import Authority
@@ -104,3 +110,21 @@ def test_neither_a_flink_job_nor_a_connect_workers_file_holds_a_secret(given: Se
     assert SECRET.replace("\\", "\\\\").replace('"', '\\"') in started.env.values()
     for kind in ("", "producer.", "consumer.", "admin."):
         assert f"\n{kind}security.protocol=SASL_SSL\n" in written
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda given: Admin(given, {"log_level": 0}),
+        lambda given: Sender(given, linger_ms=5),
+        Writer,
+    ],
+    ids=["admin", "sender", "writer"],
+)
+def test_a_client_that_nobody_holds_is_gone_at_once(make: Callable[[Settings], object]) -> None:
+    gc.disable()
+    try:
+        held = weakref.ref(make(settings(kafka="127.0.0.1:9")))
+        assert held() is None, "a process has place for 1,024 of them"
+    finally:
+        gc.enable()
