@@ -20,7 +20,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.types import StringType
 
-from compaction.facts import Reader
+from compaction.table_stats import Reader
 from olist.lake.contents import Contents
 from olist.lake.files import DELETE_PATH, DELETE_SCHEMA, amended
 

@@ -17,7 +17,7 @@ import click
 import msgspec
 import structlog
 
-from compaction.thresholds import may_delete
+from compaction.options import may_delete
 from olist import derived
 from olist.cli.terminal import show
 from olist.contracts import Contract
@@ -95,8 +95,7 @@ def command(
 def _run(means: Means, contracts: Sequence[Contract], every_s: float | None, stopping: Event, output: str) -> None:
     from compaction.lease import Lease
     from compaction.loop import Busy, jobs_of, log_busy, run_every, run_once
-    from compaction.report import Report, shown
-    from compaction.reports_topic import publish
+    from compaction.report import Report, publish, shown
     from olist.telemetry import serve_metrics
 
     def tell(reports: list[Report]) -> None:

@@ -26,8 +26,8 @@ from pyiceberg.table.update import (
     ValidatableTableRequirement,
 )
 
+from compaction.options import Keeping
 from compaction.storage import canonical
-from compaction.thresholds import Keeping
 from olist.lake.ancestry import AUDITED, AUDITED_TO, ancestry, audited_before, carries_positions, fold, ranges_of
 from olist.lake.contents import Manifests
 from olist.lake.moves import MOVES
@@ -136,7 +136,7 @@ class _NothingPointsAt(ValidatableTableRequirement):
 
 @dataclass(frozen=True)
 class Expiry:
-    """Removes snapshots from a table's metadata. Their files stay: see `compaction.graveyard`."""
+    """Removes snapshots from a table's metadata. Their files stay: see `compaction.deferred_deletes`."""
 
     catalog: SqlCatalog
 

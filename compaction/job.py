@@ -14,17 +14,15 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from compaction import bounds
-from compaction.deletes import merge_deletes
+from compaction.commit import Change, Landing, Lost, merge_deletes
+from compaction.deferred_deletes import bury, clear, due_graves
 from compaction.expire import Expiry, audit, expired, only_used_by
-from compaction.facts import Place, Reader
-from compaction.graveyard import bury, clear, due_graves
-from compaction.landing import Change, Landing, Lost
+from compaction.options import Thresholds, keeping, may_delete, thresholds
 from compaction.plan import DeleteGroup, Group, plan, plan_deletes, together
-from compaction.refusals import refuse
 from compaction.report import Look, Report, look
 from compaction.rewrite import Budget, Task, rewrite
 from compaction.storage import discard
-from compaction.thresholds import Thresholds, keeping, may_delete, thresholds
+from compaction.table_stats import Place, Reader, refuse
 from olist.batches import COMMITTED_AT, OFFSET, PARTITION
 from olist.contracts import Contract
 from olist.lake.ancestry import table_positions

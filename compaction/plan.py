@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol, TypeVar
 
-from compaction.thresholds import Thresholds
+from compaction.options import Thresholds
 
 
 @dataclass(frozen=True)

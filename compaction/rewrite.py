@@ -26,8 +26,8 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 
-from compaction.refusals import NotCompacted
-from compaction.sorting import sorted_frames
+from compaction.external_sort import sorted_frames
+from compaction.table_stats import NotCompacted
 from olist.lake.files import OpenDataFile, Writing
 from olist.lake.key_index import pack, unpack
 from olist.lake.moves import DROPPED, Moves, NewFile

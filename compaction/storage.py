@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlparse
 from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 
-from compaction.thresholds import may_delete
+from compaction.options import may_delete
 from olist.s3_client import client, file_properties
 from olist.settings import Settings
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from pyiceberg.table import Table
 
+from compaction.deferred_deletes import buried, graves
 from compaction.expire import references
-from compaction.graveyard import buried, graves
 from compaction.storage import Stored, canonical, stored
 from olist.lake.contents import Manifests
 from olist.settings import Settings

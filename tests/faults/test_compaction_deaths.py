@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 
+from compaction.options import PREFIX
 from compaction.storage import Stored
 from compaction.sweep import orphans
-from compaction.thresholds import PREFIX
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.contents import Manifests
 from olist.settings import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compaction.reports_topic import topic_of
+from compaction.report import topic_of
 from olist.lake.row_locations import INDEXING_ANEW
 from olist.settings import Settings
 from olist.stack.local import Stack

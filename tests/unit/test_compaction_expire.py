@@ -10,12 +10,12 @@ from pyiceberg.table import Table
 from pyiceberg.table.statistics import PartitionStatisticsFile
 from pyiceberg.table.update import RemoveSnapshotsUpdate, SetPartitionStatisticsUpdate
 
-from compaction import graveyard
+from compaction import deferred_deletes
+from compaction.deferred_deletes import FOLDER, Grave, graves
 from compaction.expire import expired
-from compaction.graveyard import FOLDER, Grave, graves
+from compaction.options import Keeping
 from compaction.storage import Stored, canonical, stored
 from compaction.sweep import orphans
-from compaction.thresholds import Keeping
 from olist.errors import Stopped
 from olist.lake.ancestry import AUDITED, MOVED, POSITIONS, audited_of, fold, ranges_of
 from olist.lake.catalog import identifier
@@ -260,7 +260,7 @@ def test_a_half_written_list_of_expired_files_buries_nothing_and_is_removed(lake
 
 def test_two_runs_may_clear_the_same_lists(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = Grave(f"{table(lake).location()}/{FOLDER}/1-cleared.json", 1)
-    monkeypatch.setattr(graveyard, "graves", lambda *found: [gone, *graves(*found)])
+    monkeypatch.setattr(deferred_deletes, "graves", lambda *found: [gone, *graves(*found)])
     report = lake.compact(lake.job(now_ms=FAR))
     assert report.deleted_files > 0
     assert lake.held() == lake.model

@@ -10,9 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from compaction.deletes import merge_deletes
+from compaction.commit import Change, Landing, Lost, merge_deletes
 from compaction.job import Counted, Job, Means
-from compaction.landing import Change, Landing, Lost
 from compaction.plan import Group
 from compaction.rewrite import Budget, rewrite
 from olist.errors import ServerTrouble

@@ -123,7 +123,7 @@ def test_a_writer_whose_files_another_tool_rewrote_indexes_the_table_anew(
     writer = lake.writer()
     for value in range(5):
         lake.write(writer, [(key, value) for key in range(5)])
-    monkeypatch.setattr("compaction.landing.MOVES", "somebody.elses")
+    monkeypatch.setattr("compaction.commit.MOVES", "somebody.elses")
     lake.compact()
     frame, to = lake.changes.frame([(1, 9)])
     held = writer.positions

@@ -15,15 +15,15 @@ from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 from sqlalchemy.exc import OperationalError
 
+from compaction.commit import Landing
 from compaction.job import Job
-from compaction.landing import Landing
 from compaction.lease import LASTS_MS, Held, Lease, Renewal, held, is_free
 from compaction.loop import Busy, run_once, wait_for
-from compaction.refusals import NotCompacted
 from compaction.report import Report
 from compaction.rewrite import rewrite
 from compaction.storage import stored
 from compaction.sweep import orphans
+from compaction.table_stats import NotCompacted
 from olist.errors import ServerTrouble, Stopped
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.files import Writing, amended

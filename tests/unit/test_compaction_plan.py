@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compaction.options import MB, Keeping, Thresholds, keeping, thresholds
 from compaction.plan import DataFacts, DeleteFacts, plan, plan_deletes, together
-from compaction.thresholds import MB, Keeping, Thresholds, keeping, thresholds
 
 LIMITS = Thresholds(tier_floor=0)
 

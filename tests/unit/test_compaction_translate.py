@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
-from compaction.sorting import sorted_frames
-from compaction.translate import translate
+from compaction.commit import translate
+from compaction.external_sort import sorted_frames
 from olist.lake.key_index import FREE, Rewrite, pack
 from olist.lake.moves import DROPPED, Moves, NewFile
 
@@ -80,8 +80,8 @@ def test_a_sort_that_spills_equals_one_in_memory(frames: list[list[int | None]],
         parts.append(pl.DataFrame(rows[at : at + len(frame)], schema={"a": pl.Int64, "n": pl.Int64}, orient="row"))
         at += len(frame)
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
-        patch.setattr("compaction.sorting.BATCH_ROWS", 7)
-        patch.setattr("compaction.sorting.FAN_IN", 3)
+        patch.setattr("compaction.external_sort.BATCH_ROWS", 7)
+        patch.setattr("compaction.external_sort.FAN_IN", 3)
         spill = Path(folder)
         found = [row for frame in sorted_frames(parts, ["a", "n"], run_bytes, spill) for row in frame.iter_rows()]
         assert list(spill.iterdir()) == []
@@ -94,7 +94,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np, polars as pl
 from benchmarks.memory import peak_mb
-from compaction.sorting import sorted_frames
+from compaction.external_sort import sorted_frames
 rng = np.random.default_rng(1)
 def frames(count):
     for n in range(count):

@@ -17,8 +17,8 @@ import structlog
 from pyiceberg.table import Table
 
 from compaction.expire import references, unused
+from compaction.options import may_delete
 from compaction.storage import discard, stored
-from compaction.thresholds import may_delete
 from olist.lake.contents import Manifests
 from olist.settings import Settings
 

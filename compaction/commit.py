@@ -24,10 +24,9 @@ from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from compaction.facts import Place, Reader
-from compaction.refusals import refuse
+from compaction.plan import DeleteGroup
 from compaction.storage import discard
-from compaction.translate import translate
+from compaction.table_stats import Place, Reader, refuse
 from olist.errors import ServerTrouble
 from olist.lake.ancestry import CARRIER, POSITIONS, carried_on
 from olist.lake.contents import Contents
@@ -163,3 +162,23 @@ def write_deletes(table: Table, rows: Mapping[str, I64], where: Mapping[str, Pla
         every = pa.array(np.concatenate([rows[path] for path in paths]))
         made.append(writing.delete_file(names, every, place.values))
     return made
+
+
+def translate(arrived: Mapping[str, I64], moves: Moves) -> dict[str, I64]:
+    """Old file -> deleted rows, as new file -> deleted rows, sorted.
+
+    A row that the rewrite had already left behind is in no new file and needs no delete.
+    """
+    found: dict[str, list[I64]] = defaultdict(list)
+    for path, rows in arrived.items():
+        for new_path, new_rows in moves.translate(path, rows).items():
+            found[new_path].append(new_rows)
+    return {path: np.unique(np.concatenate(rows)) for path, rows in found.items()}
+
+
+def merge_deletes(table: Table, groups: Iterable[DeleteGroup], start: Contents, reader: Reader) -> Change:
+    """Write the groups' deletes of live data files once more. Memory: `Budget.delete_rows` says how many fit."""
+    paths = [file.path for group in groups for file in group.files]
+    rows = reader.delete_files.rows(paths, start.data)
+    added = write_deletes(table, rows, places(start.data[path].data_file for path in rows))
+    return Change([start.deletes[path].data_file for path in paths], added)
