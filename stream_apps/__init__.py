@@ -1,1 +1,1 @@
-"""Apps that read topics and write topics. A file beside this one is an app; folders are what runs and deploys them."""
+"""Apps that read topics and write topics: `apps/` holds them, `app.py` says what one is, the rest runs them."""

@@ -1,6 +1,6 @@
 """What a stream app is: a name, what it reads, what it writes, and pure functions or one SELECT between them.
 
-An app is one file of this folder that ends in ``APP = FlinkApp(...)`` or ``APP = FaustApp(...)``. Its docstring says
+An app is one file of `apps/` that ends in ``APP = FlinkApp(...)`` or ``APP = FaustApp(...)``. Its docstring says
 what it reads and writes, what state it keeps for how long, and what it guarantees. Its output contracts are declared in
 the same file; the sinks find them (`olist.derived`) and carry them like any table.
 

@@ -20,6 +20,7 @@ from olist.printable import LINES, printable
 from olist.settings import Settings, settings
 from stream_apps import catalogue
 from stream_apps.app import App, FlinkApp
+from stream_apps.catalogue import app_file
 from stream_apps.deploy import keeping
 from stream_apps.deploy.changing import COMMANDS
 from stream_apps.deploy.command_parts import (
@@ -31,7 +32,7 @@ from stream_apps.deploy.command_parts import (
     within_option,
 )
 from stream_apps.deploy.folder import Deployment, deployments
-from stream_apps.deploy.loading import engine_of, file_of, load_app
+from stream_apps.deploy.loading import engine_of, load_app
 
 SIDE_BY_SIDE = 3
 """Apps that are deployed at once: a start is half waiting, half compiling."""
@@ -39,7 +40,7 @@ SIDE_BY_SIDE = 3
 
 @click.group("apps")
 def command() -> None:
-    """Run, deploy and watch stream apps. One file of stream_apps/ is one app.
+    """Run, deploy and watch stream apps. One file of stream_apps/apps/ is one app.
 
     \b
     olist apps list                          every app: engine, reads, writes
@@ -93,12 +94,12 @@ def run(name: str, path: Path | None) -> None:
     record = Deployment.of(current, name).record()
     if record is not None and record.wanted == "running":
         raise BadInput(f"{name} is deployed, and two must not write its topics", hint=f"olist apps stop {name}")
-    run_here(current, path or file_of(name), click.echo)
+    run_here(current, path or app_file(name), click.echo)
 
 
 @command.command("deploy")
 @click.argument("name", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every app of stream_apps/, a few side by side.")
+@click.option("--all", "everything", is_flag=True, help="Every app of stream_apps/apps/, a few side by side.")
 @click.option("--engine", type=click.Choice(["flink", "faust"]), help="With --all: only this engine's.")
 @click.option("--target", type=click.Choice(["local", "k8s"]), default="local", show_default=True)
 @click.option("--parallelism", type=click.IntRange(1), default=1, show_default=True)
@@ -125,7 +126,7 @@ def deploy(
     if (name is None) != everything:
         raise click.UsageError("name one app, or say --all")
     wanted = [one for one, app in catalogue.apps().items() if engine in (None, engine_of(app))]
-    paths = [file_of(one) for one in wanted] if everything else [path or file_of(str(name))]
+    paths = [app_file(one) for one in wanted] if everything else [path or app_file(str(name))]
     if target == "k8s":
         _print_manifests(paths, parallelism, dry_run=dry_run)
         return

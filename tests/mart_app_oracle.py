@@ -6,11 +6,11 @@ from pathlib import Path
 
 import polars as pl
 
-from stream_apps.order_lifecycle import ORDER_ALERTS, ORDER_LIFECYCLE
-from stream_apps.quality import VIOLATIONS
-from stream_apps.review_signals import REVIEW_SIGNALS
-from stream_apps.sales_by_hour import SALES_BY_HOUR
-from stream_apps.seller_scores import SELLER_SCORES
+from stream_apps.apps.order_lifecycle import ORDER_ALERTS, ORDER_LIFECYCLE
+from stream_apps.apps.quality import VIOLATIONS
+from stream_apps.apps.review_signals import REVIEW_SIGNALS
+from stream_apps.apps.sales_by_hour import SALES_BY_HOUR
+from stream_apps.apps.seller_scores import SELLER_SCORES
 from tests.mart_oracle import Frames, day, dim_place, hours, moment, order_keys, two_decimals
 from tests.oracles.files import tables
 from tests.oracles.order_lifecycle import COURSE, alerts, lifecycles

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from olist.errors import BadInput, StackError
+from stream_apps.catalogue import app_file
 from stream_apps.deploy.change import Outcome
 from stream_apps.deploy.command_parts import (
     deployed,
@@ -18,7 +19,6 @@ from stream_apps.deploy.command_parts import (
     within_option,
     yes_option,
 )
-from stream_apps.deploy.loading import file_of
 from stream_apps.deploy.operations import Plan
 
 REBUILT_FROM = (
@@ -103,7 +103,7 @@ def upgrade(
     restored, old rows not rewritten   the same; rows change their form only when their inputs change again
     state refused                      only --rebuild can do it; nothing is stopped
     """
-    code = path or file_of(name)
+    code = path or app_file(name)
     with operations_on(name, within_s) as operations, operations.planned(code) as plan:
         _show_plan(name, plan.difference, plan.verdict.road, plan.verdict.why, output if only_plan else "table")
         if only_plan or not (plan.difference or rebuild):

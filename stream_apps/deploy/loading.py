@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from olist.errors import BadInput
-from stream_apps import catalogue
 from stream_apps.app import App, FaustApp, FlinkApp
+from stream_apps.catalogue import alias_moved
 from stream_apps.deploy.record import Engine
 
 
@@ -30,6 +30,7 @@ def load_app(path: Path) -> App:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise BadInput(f"{path} is no Python file")
+    alias_moved()
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # rows' annotations are looked up in their module, by its name
     try:
@@ -58,16 +59,3 @@ def _loaded(code: Path, _changed_ns: int) -> App:
 def engine_of(app: App) -> Engine:
     """Which engine runs it."""
     return "flink" if isinstance(app, FlinkApp) else "faust"
-
-
-def file_of(name: str) -> Path:
-    """The working tree's file of an app.
-
-    Raises:
-        BadInput: there is no such app.
-    """
-    path = catalogue.FOLDER / f"{name}.py"
-    if not path.exists():
-        known = ", ".join(catalogue.apps()) or "none"
-        raise BadInput(f"no app named {name}", hint=f"apps: {known}; --file PATH for an app elsewhere")
-    return path

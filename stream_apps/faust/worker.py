@@ -21,7 +21,8 @@ from olist.settings import Settings, settings
 from olist.telemetry import configure_logging, serve_metrics
 from olist.topics.admin import ensure_topic, ensure_topics
 from stream_apps.app import FaustApp
-from stream_apps.deploy.loading import file_of, load_app
+from stream_apps.catalogue import app_file
+from stream_apps.deploy.loading import load_app
 from stream_apps.deploy.staging import staged_app
 from stream_apps.faust.memory import Memory
 from stream_apps.faust.names import BY_KEY_CONFIG, STATE_CONFIG, names
@@ -76,7 +77,7 @@ def main(
     current = settings()
     configure_logging(current)
     serve_metrics(current)
-    source = path or file_of(name)
+    source = path or app_file(name)
     app = load_app(source)
     if not isinstance(app, FaustApp):
         raise BadInput(f"{name} is not a Faust app", hint="`olist apps run` knows which engine runs it")

@@ -22,8 +22,8 @@ from olist.contracts import Column, Contract, Text
 from olist.kafka_client import FLINK_SHADED, JAVA_SECRETS, is_secured, java_properties, java_providers
 from olist.settings import Settings
 from stream_apps.app import FlinkApp
-from stream_apps.flink.text import literal, quoted, row_type, sql_type
-from stream_apps.flink.wire import COMMITTED, value_of
+from stream_apps.flink_sql.envelope import COMMITTED, value_of
+from stream_apps.flink_sql.text import literal, quoted, row_type, sql_type
 
 TRANSACTION_TIMEOUT_MS = 15 * 60_000
 """How long an output transaction may stay open over an outage: Kafka's own upper limit."""

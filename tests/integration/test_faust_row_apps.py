@@ -19,8 +19,8 @@ from olist.stack.local import Stack
 from olist.tables import ORDER_REVIEWS, ORDERS, TABLES
 from olist.topics.admin import ensure_topics
 from producers.generation.dataset import generate
-from stream_apps.quality import VIOLATIONS
-from stream_apps.review_signals import REVIEW_SIGNALS
+from stream_apps.apps.quality import VIOLATIONS
+from stream_apps.apps.review_signals import REVIEW_SIGNALS
 from tests.faust_workers import FaustWorker, workers
 from tests.oracles.quality import violations
 from tests.oracles.review_signals import signals

@@ -56,7 +56,7 @@ class Reader:
     @property
     def file(self) -> Path:
         """The app's."""
-        return self.checkout / "stream_apps" / f"{NAME}.py"
+        return self.checkout / "stream_apps" / "apps" / f"{NAME}.py"
 
     def environment(self) -> dict[str, str]:
         """The checkout's stream_apps, and all else as it is installed."""

@@ -18,10 +18,10 @@ from olist.stack.local import Stack
 from olist.tables import CUSTOMERS, GEOLOCATION, ORDERS, SELLERS, TABLES, Customer, Geolocation, Order, Seller
 from sinks.postgres.marts.apply import apply
 from sinks.postgres.marts.catalogue import MartView, mart_views
-from stream_apps.order_lifecycle import ORDER_ALERTS, ORDER_LIFECYCLE, OrderAlert, OrderLifecycle
-from stream_apps.quality import VIOLATIONS, Violation
-from stream_apps.review_signals import REVIEW_SIGNALS, ReviewSignal
-from stream_apps.seller_scores import SELLER_SCORES, SellerScore
+from stream_apps.apps.order_lifecycle import ORDER_ALERTS, ORDER_LIFECYCLE, OrderAlert, OrderLifecycle
+from stream_apps.apps.quality import VIOLATIONS, Violation
+from stream_apps.apps.review_signals import REVIEW_SIGNALS, ReviewSignal
+from stream_apps.apps.seller_scores import SELLER_SCORES, SellerScore
 from tests.marts import own_warehouse, write
 
 pytestmark = pytest.mark.integration

@@ -18,7 +18,7 @@ from olist.stack.local import Stack
 from olist.tables import ORDER_ITEMS, ORDERS
 from olist.topics.admin import ensure_topics
 from producers.generation.dataset import generate
-from stream_apps.order_lifecycle import ORDER_ALERTS, ORDER_LIFECYCLE
+from stream_apps.apps.order_lifecycle import ORDER_ALERTS, ORDER_LIFECYCLE
 from tests.faust_workers import FaustWorker
 from tests.oracles.order_lifecycle import alerts, lifecycles
 from tests.replayed import records

@@ -19,8 +19,8 @@ from olist.stack.home import Home
 from olist.stack.local import Stack
 from olist.tables import ORDERS, TABLES
 from producers.generation.dataset import generate
-from stream_apps.review_signals import REVIEW_SIGNALS
-from stream_apps.sales_by_hour import APP
+from stream_apps.apps.review_signals import REVIEW_SIGNALS
+from stream_apps.apps.sales_by_hour import APP
 from tests.certificates import Authority
 from tests.commands import done, olist
 from tests.faults.shop import Shop

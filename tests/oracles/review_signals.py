@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
-from stream_apps.lexicon.complaints import NAMES, topics
-from stream_apps.lexicon.language import language
+from stream_apps.apps.lexicon.complaints import NAMES, topics
+from stream_apps.apps.lexicon.language import language
 from tests.oracles.files import csv, moment, order_dates
 
 

@@ -13,7 +13,7 @@ from olist.changes import Change, Position
 from olist.contracts import Contract
 from olist.source import Dataset, load
 from producers.generation.dataset import generate
-from stream_apps import quality, review_signals
+from stream_apps.apps import quality, review_signals
 from tests.folded import Folded
 from tests.oracles.quality import violations
 from tests.oracles.review_signals import signals

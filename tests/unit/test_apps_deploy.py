@@ -222,6 +222,18 @@ def test_an_app_is_loaded_from_any_file(tmp_path: Path) -> None:
     assert (app.name, [column.name for column in app.outputs[0].columns]) == ("seen_orders", ["order_id"])
 
 
+def test_a_version_that_an_earlier_release_copied_still_loads(tmp_path: Path) -> None:
+    path = tmp_path / "seen_orders.py"
+    path.write_text(
+        "from stream_apps.flink.rows import cents\n"
+        "from stream_apps.flink.text import literal\n"
+        "from stream_apps.lexicon.complaints import topics\n"
+        "from stream_apps.lexicon.language import language\n"
+        "from stream_apps.lexicon.words import word_count\n" + APP.format(name="seen_orders")
+    )
+    assert load_app(path).name == "seen_orders"
+
+
 @pytest.mark.parametrize(
     ("code", "problem"),
     [

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from olist.settings import Settings
-from stream_apps import catalogue, sales_by_hour
+from stream_apps import catalogue
 from stream_apps.app import FlinkApp
+from stream_apps.apps import sales_by_hour
 from stream_apps.flink import job as jobs
 from stream_apps.flink import plan_cache
 from stream_apps.flink.ddl import statements

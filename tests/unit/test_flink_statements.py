@@ -17,9 +17,9 @@ from olist.settings import Settings
 from olist.tables import ORDER_ITEMS, ORDERS
 from stream_apps.app import FlinkApp
 from stream_apps.flink.ddl import insert, names, source_table, statements, view
-from stream_apps.flink.rows import json_list, quotient
-from stream_apps.flink.text import json_value, literal, quoted, sortable, sql_type
-from stream_apps.flink.wire import template, value_of
+from stream_apps.flink_sql.envelope import template, value_of
+from stream_apps.flink_sql.rows import json_list, quotient
+from stream_apps.flink_sql.text import json_value, literal, quoted, sortable, sql_type
 
 SETTINGS = Settings(kafka="broker:9092", topic_prefix="shop.public")
 

@@ -23,9 +23,9 @@ from olist.kafka_client import (
 from olist.settings import Settings
 from olist.stack.servers.connect import Connect
 from producers.sending import Sender
+from stream_apps.apps.sales_by_hour import APP
 from stream_apps.faust.writer import Writer
 from stream_apps.flink.job import encode, job_of
-from stream_apps.sales_by_hour import APP
 from tests.certificates import Authority
 
 SECRET = 's3cret"\\'

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_apps.lexicon.complaints import NAMES, topics
-from stream_apps.lexicon.language import language
-from stream_apps.lexicon.words import folded, word_count, words
+from stream_apps.apps.lexicon.complaints import NAMES, topics
+from stream_apps.apps.lexicon.language import language
+from stream_apps.apps.lexicon.words import folded, word_count, words
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from olist.order_status import MOVES
 from olist.source import load
 from olist.tables import ORDER_ITEMS, ORDERS, Order, OrderItem
 from producers.generation.dataset import generate
-from stream_apps.order_lifecycle import APP, ORDER_ALERTS, ORDER_LIFECYCLE, OrderAlert, OrderLifecycle
+from stream_apps.apps.order_lifecycle import APP, ORDER_ALERTS, ORDER_LIFECYCLE, OrderAlert, OrderLifecycle
 from tests.folded import Folded
 from tests.oracles.order_lifecycle import alerts, last_event_us, lifecycles
 from tests.replayed import replayed, shuffled, topic_by_topic

@@ -36,8 +36,8 @@ from olist.tables import (
     Product,
     Seller,
 )
-from stream_apps import quality
-from stream_apps.quality import APP, EXPECTATIONS, MOST_WAITING, REFERENCES, RULES, VIOLATIONS, Violation
+from stream_apps.apps import quality
+from stream_apps.apps.quality import APP, EXPECTATIONS, MOST_WAITING, REFERENCES, RULES, VIOLATIONS, Violation
 from tests.folded import Folded
 from tests.unit.producers_dataset import at
 

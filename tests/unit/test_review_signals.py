@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from olist.changes import Change, Position, codec
 from olist.contracts import Contract, Row
 from olist.tables import ORDER_REVIEWS, ORDERS, Order, OrderReview
-from stream_apps.lexicon.complaints import NAMES
-from stream_apps.review_signals import APP, REVIEW_SIGNALS, ReviewSignal, State
+from stream_apps.apps.lexicon.complaints import NAMES
+from stream_apps.apps.review_signals import APP, REVIEW_SIGNALS, ReviewSignal, State
 from tests.unit.producers_dataset import DAY, NOON, at
 
 KEY = ("", "o0")

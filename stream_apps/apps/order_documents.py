@@ -28,7 +28,7 @@ from olist.tables import (
     SELLERS,
 )
 from stream_apps.app import FlinkApp
-from stream_apps.flink.rows import fields, json_list, one_row
+from stream_apps.flink_sql.rows import fields, json_list, one_row
 
 
 class DocumentItem(Row):

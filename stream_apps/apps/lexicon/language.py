@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from stream_apps.lexicon.words import STOP, words
+from stream_apps.apps.lexicon.words import STOP, words
 
 Language = Literal["pt", "other", "none"]
 

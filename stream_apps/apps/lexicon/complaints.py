@@ -21,7 +21,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from stream_apps.lexicon.words import STOP, words
+from stream_apps.apps.lexicon.words import STOP, words
 
 NEGATORS = frozenset({"nao", "nunca", "jamais", "nem", "sem", "nenhum", "nenhuma", "zero"})
 GAP = r"(?: [^ .]+){0,4}?"

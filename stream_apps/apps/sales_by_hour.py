@@ -27,8 +27,8 @@ from olist.contracts import Contract, Int, Micros, Money, Row, Str
 from olist.order_status import CLOSED
 from olist.tables import CATEGORY_TRANSLATIONS, CUSTOMERS, ORDER_ITEMS, ORDERS, PRODUCTS
 from stream_apps.app import FlinkApp
-from stream_apps.flink.rows import cents, quotient
-from stream_apps.flink.text import literal
+from stream_apps.flink_sql.rows import cents, quotient
+from stream_apps.flink_sql.text import literal
 
 Total = Annotated[Decimal, Money(18, 2)]
 

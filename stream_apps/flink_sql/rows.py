@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from olist.contracts import Column, Integer, Row, columns_of
-from stream_apps.flink.text import concat, json_object, json_value, quoted, row_type, sortable
-from stream_apps.flink.wire import COMMITTED
+from stream_apps.flink_sql.envelope import COMMITTED
+from stream_apps.flink_sql.text import concat, json_object, json_value, quoted, row_type, sortable
 
 
 def json_list(row: type[Row], order_by: tuple[str, ...]) -> str:

@@ -31,8 +31,8 @@ from olist.contracts import Contract, Int, Money, Row, Str
 from olist.order_status import CANCELED, CLOSED
 from olist.tables import ORDER_ITEMS, ORDER_REVIEWS, ORDERS, SELLERS
 from stream_apps.app import FlinkApp
-from stream_apps.flink.rows import quotient
-from stream_apps.flink.text import literal
+from stream_apps.flink_sql.rows import quotient
+from stream_apps.flink_sql.text import literal
 
 Total = Annotated[Decimal, Money(18, 2)]
 Rate = Annotated[Decimal, Money(5, 4)]

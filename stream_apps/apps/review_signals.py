@@ -9,8 +9,8 @@ which they come. A review is there before its order is, without the order's fact
 
 Topics are one column of 0 and 1 each: every engine sums and averages them (``avg(late_delivery)`` is a share), filters
 by them, and takes a further topic as an added optional column. `topics` holds the same as one text to read and to group
-by. How topics and language are found: `stream_apps.lexicon`. A changed list judges the texts that come after it; those
-that are there are judged anew by a rebuild. Raise `LEXICON` with it: a deployed version is a copy of this file.
+by. How topics and language are found: `lexicon/`. A changed list judges the texts that come after it; those that are
+there are judged anew by a rebuild. Raise `LEXICON` with it: a deployed version is a copy of this file.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from olist.changes import Change
 from olist.contracts import MICROS_PER_SECOND, Contract, Int, Micros, Row, Str
 from olist.tables import ORDER_REVIEWS, ORDERS, Order, OrderReview
 from stream_apps.app import FaustApp, Input, Key, Out
-from stream_apps.lexicon.complaints import NAMES, topics
-from stream_apps.lexicon.language import language
-from stream_apps.lexicon.words import word_count
+from stream_apps.apps.lexicon.complaints import NAMES, topics
+from stream_apps.apps.lexicon.language import language
+from stream_apps.apps.lexicon.words import word_count
 
 LEXICON = 1
 DAY_US = 86_400 * MICROS_PER_SECOND

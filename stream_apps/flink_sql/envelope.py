@@ -16,7 +16,7 @@ import msgspec
 
 from olist.changes import Envelope, Source
 from olist.contracts import Contract
-from stream_apps.flink.text import concat, json_object, json_value, literal, quoted
+from stream_apps.flink_sql.text import concat, json_object, json_value, literal, quoted
 
 CONNECTOR, CONNECTOR_VERSION = "flink", "1"
 COMMITTED = "_committed_us"
