@@ -27,7 +27,7 @@ from olist.errors import OlistError
 from olist.settings import Settings, settings
 from olist.stack.local import Stack
 from olist.tables import ORDER_ITEMS, ORDERS
-from sinks.targets import TARGETS
+from sinks.base import TARGETS
 
 HISTORY_TARGET = "iceberg"  # the one that keeps a history and partitions by month
 SERVERS_OF = {

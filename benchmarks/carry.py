@@ -22,8 +22,8 @@ from olist.settings import settings
 from olist.tables import TABLES
 from olist.telemetry import CHANGES_WRITTEN, STAGE_CPU, configure_logging
 from olist.topics.admin import ensure_topic
-from sinks.runner import run_sink
-from sinks.targets import TARGETS, factory
+from sinks.base import TARGETS, factory
+from sinks.runtime.process import run_sink
 
 LOOK_EVERY_S = 0.03
 STAGES = ("decode", "stage", "commit")

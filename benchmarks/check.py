@@ -28,8 +28,8 @@ from benchmarks.topic import TopicWriter
 from olist.settings import Settings, settings
 from olist.stack.local import Stack
 from olist.tables import ORDER_ITEMS, TABLES
+from sinks.base import TARGETS
 from sinks.check.run import check
-from sinks.targets import TARGETS
 
 LONGEST_S = 3_600
 

@@ -1,6 +1,6 @@
 """The sink contract: what a target promises the runner, and nothing else.
 
-Batching, decoding, dead letters, retries, rebalances and the clock belong to the runner (`sinks.runner`). A target
+Batching, decoding, dead letters, retries, rebalances and the clock belong to the runner (`sinks.runtime`). A target
 writes one batch of one table at a time, in two steps, and holds the table's positions beside its rows:
 
 1. `stage` brings the rows to the target without making them count, and names the rows that this target cannot take.
@@ -11,18 +11,22 @@ writes one batch of one table at a time, in two steps, and holds the table's pos
 Kill it anywhere: before 3 the target still holds the old positions and the batch is read again; after 3 it holds the
 new ones. A target that cannot do 3 atomically (OpenSearch) orders it so that a repeat changes nothing.
 
-To add a target: one folder with a `SinkTable`, one line in `sinks.targets`, and the laws in tests/laws hold it to this.
+To add a target: its name in `olist.contracts.Target`, and one folder whose module `table` has a function
+`connect(contract, settings)` that returns a `SinkTable`, not yet opened. The laws in tests/laws hold it to this.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NamedTuple, get_args
 
 from olist.batches import Batch
-from olist.contracts import Contract
+from olist.contracts import Contract, Target
+from olist.errors import BadInput
 from olist.positions import Positions
+from olist.settings import Settings
 
 
 class Refusal(NamedTuple):
@@ -101,3 +105,20 @@ class SinkTable(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of connections. Never raises for a server that is gone."""
+
+
+Factory = Callable[[Contract, Settings], SinkTable]
+
+TARGETS: tuple[str, ...] = get_args(Target)
+
+
+def factory(target: str) -> Factory:
+    """The function that makes a target's tables; the target is imported now.
+
+    Raises:
+        BadInput: there is no such target.
+    """
+    if target not in TARGETS:
+        raise BadInput(f"no sink named {target!r}", hint=f"one of: {', '.join(TARGETS)}")
+    made: Factory = import_module(f"sinks.{target}.table").connect
+    return made

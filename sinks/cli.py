@@ -17,8 +17,7 @@ from olist.errors import BadInput, PositionRefused
 from olist.printable import LINES, printable
 from olist.settings import Settings, settings
 from olist.stop_signals import set_on_signal
-from sinks.base import SinkTable
-from sinks.targets import TARGETS
+from sinks.base import TARGETS, SinkTable
 
 log = structlog.get_logger()
 
@@ -53,8 +52,8 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
     from olist.topics.admin import ensure_topic, ensure_topics
     from olist.topics.survey import Broker
     from sinks.histories import short_topics
-    from sinks.patience import Patience
-    from sinks.runner import run_sink
+    from sinks.runtime.process import run_sink
+    from sinks.runtime.retry import Patience
 
     current = settings()
     configure_logging(current)
@@ -81,7 +80,7 @@ def rebuild(target: str, tables: str, with_history: bool, yes: bool) -> None:
 
     A history of all changes stays, and goes on above what it holds, unless told otherwise.
     """
-    from sinks.targets import factory
+    from sinks.base import factory
 
     current = settings()
     if yes:

@@ -14,10 +14,10 @@ from olist.errors import OlistError, ServerTrouble, Stopped
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_states
+from sinks.base import TARGETS
 from sinks.group import Note, group_of, members, notes
 from sinks.histories import passed_over
 from sinks.lag import lag
-from sinks.targets import TARGETS
 
 Lag = int | str | None
 """Offsets behind; why that cannot be said; None for a target that the contract does not name."""

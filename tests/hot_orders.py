@@ -33,8 +33,8 @@ from olist.settings import Settings
 from olist.tables import ORDERS, Order
 from olist.topics.admin import admin_client, ensure_topics, topic_state
 from olist.topics.reading import read
+from sinks.base import factory
 from sinks.check.run import check
-from sinks.targets import factory
 from tests.written import envelope
 
 TICKS_PER_S = 20

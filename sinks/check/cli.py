@@ -11,7 +11,7 @@ import click
 from olist.cli.terminal import console, show
 from olist.derived import derived
 from olist.settings import settings
-from sinks.targets import TARGETS
+from sinks.base import TARGETS
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 EXPLAINED = 10

@@ -26,6 +26,7 @@ from olist.settings import Settings
 from olist.tables import TABLES
 from olist.topics.admin import topic_states
 from olist.topics.survey import Broker
+from sinks.base import TARGETS
 from sinks.check.files import read_files
 from sinks.check.refusals import read_refusals
 from sinks.check.report import TOPIC, Finding, Report, TableReport
@@ -33,7 +34,6 @@ from sinks.check.table import TableCheck
 from sinks.check.topic_health import OpenTransactions, healths
 from sinks.check.waiting import wait_for
 from sinks.readback import read
-from sinks.targets import TARGETS
 
 Progress = Callable[[str], None]
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from olist.batches import Batch
 from olist.cli.main import main
-from sinks import runner, targets
-from sinks.base import Refusal, SinkTable
+from sinks.base import Refusal, SinkTable, factory
+from sinks.runtime import process
 
 
 def pausing(table: SinkTable) -> SinkTable:
@@ -30,6 +30,6 @@ def pausing(table: SinkTable) -> SinkTable:
 
 
 if __name__ == "__main__":
-    real = targets.factory(sys.argv[3])
-    runner.factory = lambda _target: lambda contract, settings: pausing(real(contract, settings))  # type: ignore[attr-defined, assignment]
+    real = factory(sys.argv[3])
+    process.factory = lambda _target: lambda contract, settings: pausing(real(contract, settings))  # type: ignore[attr-defined, assignment]
     main()

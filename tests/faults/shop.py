@@ -23,9 +23,9 @@ from olist.lake.catalog import identifier, open_catalog
 from olist.settings import Settings
 from olist.tables import TABLES
 from olist.topics.admin import admin_client, delete_topics, topic_states
+from sinks.base import TARGETS, factory
 from sinks.check.report import Report
 from sinks.check.run import check
-from sinks.targets import TARGETS, factory
 from tests.waiting import DEADLINE_S
 
 OLIST = ("-m", "olist")

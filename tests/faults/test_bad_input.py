@@ -12,8 +12,8 @@ from olist.partitioner import partition_of
 from olist.tables import ORDER_REVIEWS, ORDERS, Order, OrderReview
 from olist.topics.admin import admin_client, delete_topics, ensure_topics, topic_state
 from olist.topics.reading import Consumed, read
+from sinks.base import TARGETS
 from sinks.check.run import check
-from sinks.targets import TARGETS
 from tests.commands import done
 from tests.faults.shop import Shop
 from tests.waiting import DEADLINE_S, wait_until

@@ -27,7 +27,7 @@ from producers.replay import make_plan as direct_plan
 from producers.sending import Sender
 from producers.shop.replay import Run as ShopRun
 from producers.shop.replay import make_plan
-from sinks.targets import TARGETS
+from sinks.base import TARGETS
 from tests.faults.shop import Shop
 from tests.shops import WITHIN_S, CapturedShop, batch, contracts, shop_settings, unlike_histories, unlike_the_shop
 from tests.waiting import wait_until

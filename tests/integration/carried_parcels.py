@@ -17,9 +17,9 @@ from olist.positions import Positions, TopicState
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_state
 from olist.topics.reading import read
+from sinks.base import TARGETS, factory
 from sinks.check.report import Finding, Report
 from sinks.check.run import check
-from sinks.targets import TARGETS, factory
 from tests.integration.tampering import HANDS, Hand
 from tests.laws.parcels import PARCELS, Item, Parcel, fresh, parcel
 from tests.written import Writer

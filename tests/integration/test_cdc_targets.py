@@ -28,10 +28,10 @@ from producers.generation.dataset import generate
 from producers.pace import Pace
 from producers.replay import Progress, Run, make_plan
 from producers.sending import Sender
+from sinks.base import TARGETS, factory
 from sinks.check.report import Report
 from sinks.check.run import check
-from sinks.runner import run_sink
-from sinks.targets import TARGETS, factory
+from sinks.runtime.process import run_sink
 from tests.shops import CapturedShop, batch, contracts, latest, shop_settings
 
 pytestmark = pytest.mark.integration

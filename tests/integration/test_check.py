@@ -16,9 +16,9 @@ from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state
 from olist.topics.reading import read
 from olist.topics.survey import Broker
+from sinks.base import TARGETS, factory
 from sinks.check.as_json import report_json
 from sinks.check.run import check
-from sinks.targets import TARGETS, factory
 from tests.integration.carried_parcels import ROWS, Parcels, rows, written
 from tests.laws.parcels import fresh, parcel
 from tests.written import envelope

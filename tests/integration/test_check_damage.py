@@ -20,10 +20,10 @@ from olist.batches import OFFSET, PARTITION
 from olist.changes import codec
 from olist.stack.local import Stack
 from olist.topics.admin import admin_client, delete_topics
+from sinks.base import TARGETS
 from sinks.check import topic_health
 from sinks.check.report import Finding, Report
 from sinks.check.run import check
-from sinks.targets import TARGETS
 from tests.integration.carried_parcels import ROWS, Parcels, rows, written
 from tests.integration.tampering import Hand, HistoryHand
 from tests.laws.parcels import parcel

@@ -10,7 +10,7 @@ import pytest
 from olist.contracts import Contract
 from olist.settings import Settings
 from olist.stack.local import Stack
-from sinks.source import Source
+from sinks.runtime.source import Source
 from tests.laws.parcels import fresh, parcel
 from tests.waiting import wait_until
 from tests.written import Writer

@@ -10,8 +10,7 @@ from olist.batches import OP, decode_batch
 from olist.contracts import Contract
 from olist.positions import Positions
 from olist.settings import Settings
-from sinks.base import Refusal, SinkTable
-from sinks.targets import factory
+from sinks.base import Refusal, SinkTable, factory
 from tests.laws import fake, readers, removals
 from tests.laws.parcels import PARTITIONS, TOPIC_ID, Taken, topic_of
 

@@ -19,10 +19,10 @@ from olist.lake.pressure import LONGEST_PAUSE_S, MOST_FILES
 from olist.positions import TopicState
 from olist.topics.reading import Consumed
 from sinks.iceberg.table import IcebergTable
-from sinks.patience import Patience
-from sinks.runner import Runner
-from sinks.source import Polled, Source
-from sinks.writer import TableWriter
+from sinks.runtime.retry import Patience
+from sinks.runtime.runner import Runner
+from sinks.runtime.source import Polled, Source
+from sinks.runtime.writer import TableWriter
 from tests.lakes import NOTES, Lake, local_settings
 from tests.records import record_of
 from tests.unit.test_writer import Letters
@@ -80,7 +80,7 @@ def run(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Trickle:
     """A sink of the notes until `END_S`, with a compaction of both its tables at `COMPACTED_S`."""
     stopping = Event()
     source = Trickle(stopping, lambda: [lake.compact(lake.job(history=history)) for history in (False, True)])
-    monkeypatch.setattr("sinks.runner.time", SimpleNamespace(monotonic=lambda: source.now_s))
+    monkeypatch.setattr("sinks.runtime.runner.time", SimpleNamespace(monotonic=lambda: source.now_s))
     patience = Patience(10.0, stopping, time.monotonic)
     table = IcebergTable(NOTES, lake.settings)
     writer = TableWriter(TOPIC, table, Letters())

@@ -19,9 +19,9 @@ from olist.errors import ServerTrouble, Stopped
 from olist.lake.catalog import identifier, open_catalog
 from olist.positions import Positions
 from olist.settings import Settings
+from sinks.base import factory
 from sinks.iceberg.file_claims import FileClaims
 from sinks.readback import check_shape, read, read_positions
-from sinks.targets import factory
 from tests.laws.parcels import PARCELS, PARTITIONS, parcel, topic_of, upserts
 from tests.laws.targets import start_of
 

@@ -15,12 +15,12 @@ from olist.errors import ContractRefused, Fenced, OlistError, PositionRefused, S
 from olist.positions import Positions, TopicState
 from olist.tables import ORDER_ITEMS
 from olist.topics.reading import Consumed
-from sinks import condition, runner
 from sinks.base import Refusal
-from sinks.patience import Patience
-from sinks.runner import Runner
-from sinks.source import Polled, Source
-from sinks.writer import TableWriter
+from sinks.runtime import runner, table_state
+from sinks.runtime.retry import Patience
+from sinks.runtime.runner import Runner
+from sinks.runtime.source import Polled, Source
+from sinks.runtime.writer import TableWriter
 from tests.records import record_of
 from tests.unit.test_writer import ITEM, Letters, Table
 
@@ -134,9 +134,9 @@ def state_of(table: str, state: str) -> float | None:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(condition, "FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(condition, "LONGEST_PAUSE_S", 0.01)
-    monkeypatch.setattr(condition, "LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr(table_state, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(table_state, "LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(table_state, "LOOK_AGAIN_S", 0.02)
 
 
 def test_a_table_that_is_refused_stops_alone_and_the_others_are_carried_to_their_end() -> None:
@@ -148,7 +148,7 @@ def test_a_table_that_is_refused_stops_alone_and_the_others_are_carried_to_their
     assert bench.tables["refused"].offsets == []
     assert bench.source.notes["other"] == ""
     assert "ContractRefused: an analyst's column" in bench.source.notes["refused"]
-    assert [state_of("refused", state) for state in condition.STATES] == [0.0, 0.0, 1.0]
+    assert [state_of("refused", state) for state in table_state.STATES] == [0.0, 0.0, 1.0]
     assert state_of("other", "running") == 1.0
 
 

@@ -12,7 +12,7 @@ from olist.errors import BadRecord, ServerTrouble
 from olist.positions import Positions, TopicState
 from olist.tables import ORDER_ITEMS
 from sinks.base import Refusal, SinkTable
-from sinks.writer import MOST_REASONS, TableWriter, lines_about
+from sinks.runtime.writer import MOST_REASONS, TableWriter, lines_about
 from tests.records import FakeRecord, record_of
 
 TOPIC = "p.order_items"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from olist.errors import ContractRefused, Fenced, PositionRefused, ServerTrouble, TargetRewound, TooManyDeadLetters
-from sinks.condition import LONGEST_PAUSE_S, LOOK_AGAIN_S, MOST_FENCED, SAY_AGAIN_S, Condition
+from sinks.runtime.table_state import LONGEST_PAUSE_S, LOOK_AGAIN_S, MOST_FENCED, SAY_AGAIN_S, Condition
 
 AWAY = ServerTrouble("postgres", "away")
 PATIENCE_S = 100.0

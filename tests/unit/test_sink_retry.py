@@ -5,7 +5,7 @@ from threading import Event
 import pytest
 
 from olist.errors import Fenced, ServerTrouble
-from sinks.patience import Patience
+from sinks.runtime.retry import Patience
 
 
 class Clock:

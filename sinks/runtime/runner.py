@@ -1,44 +1,35 @@
 """The one runner of all sinks: polls topics, hands what came to the tables' writers, side by side.
 
-Each table has a state of its own (`sinks.condition`). One that waits or has stopped holds up no other: its topic is
-paused, no thread waits for it, and when it is opened again its topic is read on from the positions found there. So is
-one whose writing takes long. The process ends when it is asked to, or when no table is left that could go on; then its
-exit code tells whether all was well.
+Each table has a state of its own (`sinks.runtime.table_state`). One that waits or has stopped holds up no other: its
+topic is paused, no thread waits for it, and when it is opened again its topic is read on from the positions found
+there. So is one whose writing takes long. The process ends when it is asked to, or when no table is left that could go
+on; then its exit code tells whether all was well.
 """
 
 from __future__ import annotations
 
-import gc
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Event
 from typing import Any
 
 import structlog
 
 from olist import telemetry
-from olist.contracts import Contract
-from olist.dead_letters import DeadLetters
 from olist.errors import OlistError, PositionRefused, ServerTrouble, Stopped, TablesStopped
 from olist.positions import TopicState, check_topic
-from olist.settings import Settings
-from olist.topics.admin import admin_client, topic_states
-from sinks.condition import STATES, Condition
-from sinks.group import Note, group_of
-from sinks.patience import Patience
-from sinks.source import Polled, Source
-from sinks.targets import factory
-from sinks.throughput import Throughput
-from sinks.writer import TableWriter
+from sinks.group import Note
+from sinks.runtime.retry import Patience
+from sinks.runtime.source import Polled, Source
+from sinks.runtime.table_state import STATES, Condition
+from sinks.runtime.writer import TableWriter
 
 log = structlog.get_logger()
 
-COLLECT_AFTER = 200_000  # objects
 LEAST_SHARE = 0.1  # of the interval that a poll gathers for, when writing takes longer than the interval
+LOG_EVERY_S = 10.0
 SLOW_S = 5.0  # a table that writes for longer than this is no longer waited for; the others are read on
 
 TopicStates = Callable[[Sequence[str]], Mapping[str, TopicState]]
@@ -297,58 +288,18 @@ def _told(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def run_sink(
-    settings: Settings,
-    target: str,
-    contracts: Sequence[Contract],
-    stopping: Event,
-    *,
-    most: int = 100_000,
-    interval_s: float = 1.0,
-    threads: int = 4,
-    instance: str | None = None,
-) -> None:
-    """Run one sink until `stopping` is set, or until none of its tables can go on.
+@dataclass
+class Throughput:
+    """What a sink says of its progress: a line of the log now and then, whatever the rate."""
 
-    Args:
-        settings: where the servers are.
-        target: ``iceberg``, ``postgres`` or ``opensearch``.
-        contracts: the tables to carry.
-        stopping: set it from a signal handler.
-        most: records in one poll, over all topics.
-        interval_s: how often a batch begins: the price of a commit against the freshness of the target.
-        threads: tables written side by side.
-        instance: this member's own name in the group; after a kill the same name gets its partitions back at once.
+    since_s: float
+    records: int = 0
 
-    Raises:
-        TablesStopped: in the end several tables did not run; of one alone its own error is raised.
-        ServerTrouble: Kafka refused this consumer for good.
-    """
-    connect = factory(target)
-    patience = Patience(settings.patience_s, stopping, time.monotonic)
-    letters = DeadLetters(settings)
-    admin = admin_client(settings)
-    writers = {
-        topic: TableWriter(topic, connect(contract, settings), letters)
-        for contract in contracts
-        for topic in [contract.topic(settings.topic_prefix)]
-    }
-    runner = Runner(writers, lambda topics: topic_states(admin, topics), patience, threads=threads)
-    source = Source(settings, group_of(settings, target), sorted(writers), runner.assigned, instance)
-    with _seldom_collected():
-        runner.run(source, most=most, interval_s=interval_s)
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Let garbage collection wait for a batch's worth of objects.
-
-    A poll makes tens of thousands of records, which no cycle holds; at the usual 700 the collector would walk all of
-    them again and again: a fifth of a sink's CPU.
-    """
-    first, *later = gc.get_threshold()
-    gc.set_threshold(COLLECT_AFTER, *later)
-    try:
-        yield
-    finally:
-        gc.set_threshold(first, *later)
+    def take(self, records: int, now_s: float) -> dict[str, int] | None:
+        """Count; return the line's fields when it is time for one and something was written."""
+        self.records += records
+        if now_s - self.since_s < LOG_EVERY_S or not self.records:
+            return None
+        line = {"records": self.records, "per_s": round(self.records / (now_s - self.since_s))}
+        self.since_s, self.records = now_s, 0
+        return line
