@@ -28,8 +28,8 @@ from compaction.job import Job, Means
 from compaction.rewrite import Budget
 from olist.lake.catalog import CATALOG, identifier, open_catalog
 from olist.lake.files import Writing
-from olist.lake.partitions import WHOLE
 from olist.lake.row_delta import RowDelta
+from olist.lake.schema import WHOLE
 from olist.lake.table import LakeTable
 from olist.settings import Settings
 from olist.tables import ORDER_ITEMS

@@ -21,8 +21,8 @@ from pyiceberg.table import Table
 from pyiceberg.types import StringType
 
 from compaction.table_stats import Reader
-from olist.lake.contents import Contents
 from olist.lake.files import DELETE_PATH, DELETE_SCHEMA, amended
+from olist.lake.manifests import Contents
 
 CHECKED = "olist.compaction.bounds-checked"  # table property: up to which sequence number footers were compared
 SIDE_BY_SIDE = 8

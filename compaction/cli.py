@@ -201,11 +201,11 @@ def sweep(older_than_s: float, delete_them: bool, yes: bool, dry_run: bool, tabl
     """
     from compaction.loop import Troubles
     from compaction.sweep import orphans
-    from olist.lake.orphans import LEAST_AGE_MS, wall_ms
+    from olist.lake.files import ORPHAN_MIN_AGE_MS, wall_ms
 
-    if older_than_s * 1000 < LEAST_AGE_MS:
+    if older_than_s * 1000 < ORPHAN_MIN_AGE_MS:
         raise BadInput(
-            f"--older-than is below {LEAST_AGE_MS // 3_600_000}h",
+            f"--older-than is below {ORPHAN_MIN_AGE_MS // 3_600_000}h",
             hint="a long rewrite, or a sink that was paused, commits files that are hours old; they are no orphans",
         )
     troubles, is_deleting = Troubles("not swept"), delete_them and not dry_run
@@ -267,7 +267,7 @@ def _means(memory: int, stopping: Event, patience_s: float = 0.0) -> Iterator[Me
     from compaction.loop import wait_for
     from compaction.rewrite import Budget
     from olist.lake.catalog import open_catalog
-    from olist.lake.trouble import lake_trouble
+    from olist.lake.errors import lake_errors
     from olist.telemetry import configure_logging
 
     current = settings()
@@ -275,7 +275,7 @@ def _means(memory: int, stopping: Event, patience_s: float = 0.0) -> Iterator[Me
     with TemporaryDirectory(prefix="olist-compact-") as folder:
 
         def opened() -> SqlCatalog:
-            with lake_trouble():
+            with lake_errors():
                 return open_catalog(current)
 
         catalog = wait_for(opened, patience_s, stopping, time.monotonic)

@@ -29,12 +29,11 @@ from compaction.storage import discard
 from compaction.table_stats import Place, Reader, refuse
 from olist.errors import ServerTrouble
 from olist.lake.ancestry import CARRIER, POSITIONS, carried_on
-from olist.lake.contents import Contents
-from olist.lake.files import Writing
-from olist.lake.moves import MOVES, Moves
-from olist.lake.orphans import may_be_swept
+from olist.lake.errors import lake_errors
+from olist.lake.files import Writing, may_be_swept
+from olist.lake.manifests import Contents
 from olist.lake.row_delta import Replace
-from olist.lake.trouble import lake_trouble
+from olist.lake.row_moves import MOVES, Moves
 
 I64 = npt.NDArray[np.int64]
 
@@ -81,7 +80,7 @@ class Landing:
             Lost: another compaction was faster, or the new files are too old; they are removed.
             ServerTrouble: catalog or storage is away, or `MOST_CONFLICTS` commits in a row were lost.
         """
-        with lake_trouble():
+        with lake_errors():
             table = self.catalog.load_table(self.name)
             summary: dict[str, str] = {}
             if change.moves.to:

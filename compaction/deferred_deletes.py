@@ -19,7 +19,7 @@ from pyiceberg.table import Table
 from compaction.expire import references, unused
 from compaction.options import may_delete
 from compaction.storage import discard, stored
-from olist.lake.contents import Manifests
+from olist.lake.manifests import Manifests
 from olist.settings import Settings
 
 log = structlog.get_logger()

@@ -29,8 +29,8 @@ from pyiceberg.table.update import (
 from compaction.options import Keeping
 from compaction.storage import canonical
 from olist.lake.ancestry import AUDITED, AUDITED_TO, ancestry, audited_before, carries_positions, fold, ranges_of
-from olist.lake.contents import Manifests
-from olist.lake.moves import MOVES
+from olist.lake.manifests import Manifests
+from olist.lake.row_moves import MOVES
 
 
 def expired(metadata: TableMetadata, keeping: Keeping, now_ms: int) -> list[Snapshot]:

@@ -27,10 +27,10 @@ from olist.batches import COMMITTED_AT, OFFSET, PARTITION
 from olist.contracts import Contract
 from olist.lake.ancestry import table_positions
 from olist.lake.catalog import identifier
-from olist.lake.contents import Contents
+from olist.lake.errors import lake_errors
+from olist.lake.files import wall_ms
 from olist.lake.live_rows import live_rows
-from olist.lake.orphans import wall_ms
-from olist.lake.trouble import lake_trouble
+from olist.lake.manifests import Contents
 from olist.lake.writable import refuse_unwritable
 from olist.settings import Settings
 
@@ -75,7 +75,7 @@ class Job:
 
     def load(self) -> Table | None:
         """The table as it is now, or None where the sink has not made it yet."""
-        with lake_trouble():
+        with lake_errors():
             try:
                 return self.means.catalog.load_table(identifier(self.name))
             except NoSuchTableError:
@@ -93,17 +93,17 @@ class Job:
             ContractRefused: another engine has made it into a table that sinks do not write.
             NotCompacted: it holds what compaction does not handle.
         """
-        with lake_trouble():
+        with lake_errors():
             refuse_unwritable(table, self.contract, history=self.history)
         refuse(table, contents)
         reader, limits = self.reader(table), self._limits(table)
-        with lake_trouble():
+        with lake_errors():
             groups = plan(reader.data_facts(contents), limits)
             return Plan(groups, plan_deletes(reader.delete_facts(contents), limits))
 
     def is_due(self, table: Table) -> bool:
         """Whether a run would find something to do: files, deletes or snapshots beyond a threshold, or due graves."""
-        with lake_trouble():
+        with lake_errors():
             planned = self.plan(table, self.reader(table).contents(table))
             return bool(
                 planned.groups
@@ -132,7 +132,7 @@ class Job:
 
     def look(self, table: Table, *, scan: bool = True) -> Look:
         """The table's head in figures; with `scan`, a small table's scan is timed."""
-        with lake_trouble():
+        with lake_errors():
             contents = self.reader(table).contents(table)
             return look(table, contents, self._scan_s(table, contents) if scan else None)
 
@@ -159,7 +159,7 @@ class Job:
         scan = self.means.now_ms() - self._scanned_ms >= SCAN_EVERY_MS
         before, started = self.look(table, scan=scan), time.monotonic()
         counted = Counted()
-        with lake_trouble():
+        with lake_errors():
             try:
                 self._work(table, counted, pulse)
             except FileNotFoundError:
@@ -182,7 +182,7 @@ class Job:
     def expire(self) -> int:
         """Expire snapshots only; return how many."""
         counted = Counted()
-        with lake_trouble():
+        with lake_errors():
             self._expire(counted)
         return counted.expired
 

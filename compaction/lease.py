@@ -18,7 +18,7 @@ from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
 
 from olist.errors import ServerTrouble
-from olist.lake.trouble import lake_trouble
+from olist.lake.errors import lake_errors
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ class Lease:
 
     def give_back(self, table: Table) -> None:
         """Let another take it at once, unless another has it already. Raises as `take` does."""
-        with lake_trouble():
+        with lake_errors():
             table = self.catalog.load_table(table.name())
         now = held(table)
         if now is not None and now.owner == self.owner:
@@ -69,7 +69,7 @@ class Lease:
 
     def _write(self, table: Table, lease: Held) -> Table:
         """Try to write a lease; the table as it is then."""
-        with lake_trouble():
+        with lake_errors():
             transaction = table.transaction()
             transaction.set_properties({LEASE: msgspec.json.encode(lease).decode()})
             with suppress(CommitFailedException):  # a writer committed in the same moment
@@ -96,7 +96,7 @@ class Renewal:
             return
         self._put_off(now_ms)
         try:
-            with lake_trouble():
+            with lake_errors():
                 table = self.lease.catalog.load_table(self.name)
             if not self.lease.take(table, now_ms):
                 log.info("lease not renewed", table=self.name[-1], held=str(held(table)))

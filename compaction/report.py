@@ -15,7 +15,7 @@ from pyiceberg.table import Table
 from rich.table import Table as Shown
 
 from olist.kafka_client import client_options
-from olist.lake.contents import Contents
+from olist.lake.manifests import Contents
 from olist.settings import Settings
 from olist.topics.admin import admin_client
 

@@ -30,7 +30,7 @@ from compaction.external_sort import sorted_frames
 from compaction.table_stats import NotCompacted
 from olist.lake.files import OpenDataFile, Writing
 from olist.lake.key_index import pack, unpack
-from olist.lake.moves import DROPPED, Moves, NewFile
+from olist.lake.row_moves import DROPPED, Moves, NewFile
 
 I64 = npt.NDArray[np.int64]
 

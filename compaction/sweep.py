@@ -2,7 +2,7 @@
 
 The storage is listed first and the table loaded after it, so a file that a commit made count in between is seen to be
 referred to. A file that no commit refers to yet is told from an orphan by its age alone: the least age must be far
-above the time that any writer needs from its first file to its commit (`olist.lake.orphans`). Paths are compared in one
+above the time that any writer needs from its first file to its commit (`olist.lake.files`). Paths are compared in one
 spelling; a list that looks like another misunderstanding has `Orphans.doubts`.
 """
 
@@ -16,7 +16,7 @@ from pyiceberg.table import Table
 from compaction.deferred_deletes import buried, graves
 from compaction.expire import references
 from compaction.storage import Stored, canonical, stored
-from olist.lake.contents import Manifests
+from olist.lake.manifests import Manifests
 from olist.settings import Settings
 
 MOST_SWEPT = 0.1  # of the files: killed writers leave less

@@ -17,8 +17,8 @@ from pyiceberg.typedef import Record
 
 from compaction.plan import DataFacts, DeleteFacts
 from olist.errors import Stopped
-from olist.lake.contents import Contents, Manifests
-from olist.lake.position_deletes import DeleteFiles
+from olist.lake.live_rows import DeleteFiles
+from olist.lake.manifests import Contents, Manifests
 
 NEWEST_FORMAT = 2
 ELSEWHERE = (

@@ -13,7 +13,7 @@ from pyiceberg.table import Table
 
 from compaction.expire import references
 from olist.lake.catalog import identifier, open_catalog
-from olist.lake.contents import Manifests
+from olist.lake.manifests import Manifests
 from olist.settings import Settings
 
 BETWEEN_READS_S = 0.2

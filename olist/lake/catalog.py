@@ -20,8 +20,8 @@ from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from olist.errors import BadInput, ServerTrouble
+from olist.lake.errors import lake_errors
 from olist.lake.row_delta import MonotonicCatalog
-from olist.lake.trouble import lake_trouble
 from olist.s3_client import client, file_properties
 from olist.settings import Settings
 
@@ -74,7 +74,7 @@ def _require_bucket(settings: Settings) -> None:
     if settings.s3 is None or bucket.scheme != "s3":
         return
     try:
-        with lake_trouble():
+        with lake_errors():
             client(file_properties(settings), connect_timeout=5, read_timeout=15).head_bucket(Bucket=bucket.netloc)
     except ServerTrouble as error:
         status = _status(error.__cause__)

@@ -31,7 +31,7 @@ from pyiceberg.table.update import AddSnapshotUpdate, TableRequirement, TableUpd
 from pyiceberg.table.update.snapshot import _SnapshotProducer
 from pyiceberg.typedef import EMPTY_DICT, Identifier
 
-from olist.lake.contents import Manifests
+from olist.lake.manifests import Manifests
 
 WRITTEN_VERSION = 2  # of the format; PyIceberg makes no manifests of a newer one
 MOST_ENTRIES = 1000  # in a manifest that a rewrite writes; one with less than half of that is merged into another

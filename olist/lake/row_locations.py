@@ -2,12 +2,16 @@
 
 A key is there twice where somebody else wrote it. The row to keep is then the index's, and the others wait for the next
 commit, which deletes them.
+
+Rows that sinks write say which topic partition they came from. Those of others may not: an INSERT has to make one up.
+So a row that claims another partition belongs to those whose key does, by the partitioner that every record is judged
+by (`OwnedRows`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +23,22 @@ from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 
 from olist import telemetry
+from olist.batches import OFFSET, PARTITION
+from olist.changes import codec
+from olist.contracts import Contract
 from olist.errors import ServerTrouble
 from olist.lake.files import Writing
 from olist.lake.key_index import FREE, I64, U64, KeyIndex, Rewrite, fingerprints, pack, unpack
-from olist.lake.live_rows import ROW
-from olist.lake.moves import DROPPED, Moves
-from olist.lake.owned_rows import NUMBER, PATH, OwnedRows, rows_of_keys
+from olist.lake.live_rows import ROW, live_rows
+from olist.lake.row_moves import DROPPED, Moves
+from olist.partitioner import partitions_of_lines
+from olist.positions import Positions
 
 NO_ROWS: I64 = np.empty(0, dtype=np.int64)
 INDEXING_ANEW = "indexing the table anew"
 """What a writer says that could not follow what others did to its table."""
 MOST_NAMED = 5  # doubled keys in a line of the log
+NUMBER, IS_TRUE, PATH = "_number", "_is_true", "_path"  # columns of `rows_of_keys`
 
 log = structlog.get_logger()
 
@@ -144,3 +153,64 @@ def _renumbered(to: I64, numbers: I64) -> I64:
         return np.full(len(to), FREE, dtype=np.int64)
     of_rewrite, rows = unpack(to)
     return np.where(to == DROPPED, FREE, pack(numbers[of_rewrite], rows))
+
+
+@dataclass(frozen=True)
+class OwnedRows:
+    """The rows of a table that one writer may replace: those whose keys belong to its partitions.
+
+    Without positions nothing was written yet, so that every row is somebody else's: all are looked after.
+    """
+
+    contract: Contract
+    partitions: frozenset[int]
+    positions: Positions | None
+
+    def files(self, table: Table, more: Sequence[str] = ()) -> Iterator[tuple[DataFile, pl.DataFrame]]:
+        """Per data file this writer's live rows: key, partition, the columns `more` and `ROW`."""
+        for data_file, rows in live_rows(table, [*self.contract.key, PARTITION, *more]):
+            mine = self._mine(rows)
+            if not mine.is_empty():
+                yield data_file, mine
+
+    def is_true(self, rows: pl.DataFrame) -> npt.NDArray[np.bool_]:
+        """Per row: whether its partition and offset can be those of a change that the table was committed with."""
+        if self.positions is None or rows.is_empty():
+            return np.zeros(rows.height, dtype=bool)
+        ends = pl.col(PARTITION).replace_strict(self.positions.next, default=0, return_dtype=pl.Int64)
+        possible = rows.select((pl.col(OFFSET) >= 0) & (pl.col(OFFSET) < ends)).to_series().fill_null(value=False)
+        same: npt.NDArray[np.bool_] = (
+            self._partitions_of(rows, self.positions) == rows[PARTITION].fill_null(-1).to_numpy()
+        )
+        return possible.to_numpy() & same
+
+    def _mine(self, rows: pl.DataFrame) -> pl.DataFrame:
+        if self.positions is None or self.partitions.issuperset(self.positions.next):
+            return rows
+        mine = rows[PARTITION].is_in(sorted(self.partitions)).fill_null(value=False).to_numpy().copy()
+        theirs = np.flatnonzero(~mine)
+        own = self._partitions_of(rows[theirs], self.positions) if len(theirs) else np.empty(0, dtype=np.int32)
+        mine[theirs[np.isin(own, sorted(self.partitions))]] = True
+        return rows.filter(pl.Series(mine))
+
+    def _partitions_of(self, rows: pl.DataFrame, positions: Positions) -> npt.NDArray[np.int32]:
+        lines = codec(self.contract).key_lines(rows.select(self.contract.key).to_dicts())
+        return partitions_of_lines(lines, len(positions.next))
+
+
+def rows_of_keys(table: Table, owned: OwnedRows, keys: U64) -> pl.DataFrame:
+    """All live rows of some keys: key, partition, offset, `ROW`, `PATH`, `NUMBER` (of the key) and `IS_TRUE`.
+
+    Sorted so that of each key the row to keep is first: the newest that a change of the topic made, else the newest.
+    """
+    wanted = KeyIndex()
+    keys = np.unique(keys, axis=0)
+    wanted.put(keys, np.arange(len(keys), dtype=np.int64))
+    found = []
+    for data_file, rows in owned.files(table, [OFFSET]):
+        numbers = wanted.locate(fingerprints(rows, owned.contract.key))
+        rows = rows.with_columns(pl.Series(NUMBER, numbers), pl.lit(data_file.file_path).alias(PATH))
+        found.append(rows.filter(pl.col(NUMBER) != FREE))
+    rows = pl.concat(found)
+    rows = rows.with_columns(pl.Series(IS_TRUE, owned.is_true(rows)))
+    return rows.sort([NUMBER, IS_TRUE, OFFSET, PATH, ROW], descending=[False, True, True, True, True])

@@ -1,11 +1,18 @@
-"""Contract -> Iceberg schema, partition spec and properties; and back to columns, so that evolution can be judged."""
+"""Contract -> Iceberg schema, partition spec and properties; and back to columns, so that evolution can be judged.
+
+Rows are split by the same partition spec (`split`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import polars as pl
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.table.update.schema import UpdateSchema
 from pyiceberg.transforms import MonthTransform
+from pyiceberg.typedef import Record
 from pyiceberg.types import (
     DecimalType,
     DoubleType,
@@ -20,7 +27,20 @@ from pyiceberg.types import (
 )
 
 from olist.batches import COMMITTED_AT, META, OFFSET, OP, PARTITION
-from olist.contracts import Column, Contract, Evolution, Float, Integer, ListOf, Money, Text, Timestamp, Type, evolve
+from olist.contracts import (
+    Column,
+    Contract,
+    Evolution,
+    Float,
+    Integer,
+    ListOf,
+    Money,
+    Month,
+    Text,
+    Timestamp,
+    Type,
+    evolve,
+)
 
 ORIGIN_TYPES: dict[str, IcebergType] = {
     OP: StringType(),
@@ -30,6 +50,7 @@ ORIGIN_TYPES: dict[str, IcebergType] = {
 }
 FIRST_PARTITION_FIELD_ID = 1000
 NO_ID = -1
+WHOLE = Record()  # the one lake partition of a table without partitions
 
 PROPERTIES = {
     "format-version": "2",
@@ -128,3 +149,23 @@ def change_schema(update: UpdateSchema, there: tuple[Column, ...], change: Evolu
             change_schema(update, old.columns, inside, (*path, "element"))
         else:
             update.update_column(path, iceberg_type(column.type))
+
+
+def split(frame: pl.DataFrame, partition_by: Month | None) -> Iterator[tuple[Record, pl.DataFrame]]:
+    """The frame's rows by lake partition, in the frame's order within each. An empty frame has no parts."""
+    if frame.is_empty():
+        return
+    if partition_by is None:
+        yield WHOLE, frame
+        return
+    parts = frame.with_columns(_month(partition_by).alias("_part")).partition_by(
+        "_part", as_dict=True, include_key=False
+    )
+    for (month,), part in sorted(parts.items(), key=str):
+        yield Record(month), part
+
+
+def _month(by: Month) -> pl.Expr:
+    """Months since 1970-01, as Iceberg's month transform counts them."""
+    moment = pl.col(by.column).dt
+    return ((moment.year() - 1970) * 12 + moment.month().cast(pl.Int32) - 1).cast(pl.Int32)

@@ -8,10 +8,10 @@ The lake protocol, in order:
    positions this writer started from. Files so old that a sweep may have taken them for orphans are staged anew.
 3. Head moved: another writer (other partitions) or a compaction has committed. Reload; if our positions moved too, we
    are a zombie (`Fenced`); if files were rewritten, the index and the staged deletes follow their rows to where they
-   are now, by the moves that the rewrite left (`olist.lake.moves`); commit again on the new head. Where those moves
+   are now, by the moves that the rewrite left (`olist.lake.row_moves`); commit again on the new head. Where those moves
    have expired the index must be built anew (`ServerTrouble`, the caller's retry).
 4. Only then the index learns where the rows are.
-5. A table with too many files or snapshots asks for a rest between commits (`olist.lake.pressure`).
+5. A table with too many files or snapshots asks for a rest between commits (`olist.lake.backpressure`).
 
 Outcome unknown (a connection lost in the commit): the caller opens again, and the positions it finds tell.
 """
@@ -34,18 +34,15 @@ from olist.batches import OFFSET, OP, PARTITION
 from olist.contracts import Contract, Evolution, evolve
 from olist.errors import BadInput, ServerTrouble, TargetRewound
 from olist.lake.ancestry import CARRIER, MOVED, POSITIONS, is_anothers, snapshots_since, table_positions
+from olist.lake.backpressure import table_pause_s
 from olist.lake.catalog import identifier
-from olist.lake.files import Writing
+from olist.lake.errors import lake_errors
+from olist.lake.files import Writing, may_be_swept, wall_ms
 from olist.lake.key_index import FREE, I64, U64, fingerprints
-from olist.lake.moves import Moves, moves_since
-from olist.lake.orphans import may_be_swept, wall_ms
-from olist.lake.owned_rows import OwnedRows
-from olist.lake.partitions import split
-from olist.lake.pressure import table_pause_s
 from olist.lake.row_delta import OneCommit, RowDelta
-from olist.lake.row_locations import INDEXING_ANEW, NO_ROWS, RowLocations
-from olist.lake.schema import PROPERTIES, change_schema, iceberg_schema, partition_spec
-from olist.lake.trouble import lake_trouble
+from olist.lake.row_locations import INDEXING_ANEW, NO_ROWS, OwnedRows, RowLocations
+from olist.lake.row_moves import Moves, moves_since
+from olist.lake.schema import PROPERTIES, change_schema, iceberg_schema, partition_spec, split
 from olist.lake.writable import COLUMNS, columns_said, columns_there, refuse_unwritable, said_of
 from olist.positions import Positions
 
@@ -107,7 +104,7 @@ class LakeTable:
             ServerTrouble: catalog or storage is away.
         """
         for _attempt in range(MAX_CONFLICTS):
-            with lake_trouble(), suppress(CommitFailedException):  # another process evolved it in the same moment
+            with lake_errors(), suppress(CommitFailedException):  # another process evolved it in the same moment
                 self._opened = self._load_or_create()
                 self._evolve(self._opened)
                 return self.positions
@@ -124,7 +121,7 @@ class LakeTable:
             return
         self._indexed = None
         try:
-            with lake_trouble():
+            with lake_errors():
                 self.rows.load(self.table, OwnedRows(self.contract, partitions, self.positions))
         except FileNotFoundError as error:
             if self._is_newest():
@@ -142,7 +139,7 @@ class LakeTable:
         Raises:
             ServerTrouble: storage is away, or the table was opened anew and `own` has not indexed that state.
         """
-        with lake_trouble():
+        with lake_errors():
             if self.history:
                 return self._stage_history(changes)
             if self._indexed != self._head():  # an older index would miss rows to delete, and double their keys
@@ -164,7 +161,7 @@ class LakeTable:
                 raise ServerTrouble("lake", f"{self.name}: staged so long ago that its files may be gone; staging anew")
             moved = self._expect(held, to).advanced(to)
             try:
-                with lake_trouble():
+                with lake_errors():
                     self._commit_once(staged, moved, _ranges(held, to))
             except CommitFailedException:
                 self._look_again(staged, held, to)
@@ -181,7 +178,7 @@ class LakeTable:
 
     def is_there(self) -> bool:
         """Whether the catalog has the table."""
-        with lake_trouble():
+        with lake_errors():
             return self.catalog.table_exists(identifier(self.name))
 
     def drop(self) -> None:
@@ -190,7 +187,7 @@ class LakeTable:
         Raises:
             BadInput: its ``gc.enabled`` says that its files are not to be deleted.
         """
-        with lake_trouble():
+        with lake_errors():
             try:
                 there = self.catalog.load_table(identifier(self.name))
                 if there.properties.get("gc.enabled", "true").lower() == "false":
@@ -230,7 +227,7 @@ class LakeTable:
         return snapshot.snapshot_id if snapshot else None
 
     def _is_newest(self) -> bool:
-        with lake_trouble():
+        with lake_errors():
             try:
                 now = self.catalog.load_table(identifier(self.name))
             except NoSuchTableError:
@@ -282,7 +279,7 @@ class LakeTable:
 
     def _look_again(self, staged: Staged, held: Positions, to: Mapping[int, int]) -> None:
         """After a lost compare-and-set: load the new head, and follow the rewrites that landed meanwhile."""
-        with lake_trouble():
+        with lake_errors():
             before = self.table
             try:
                 self._opened = self.catalog.load_table(identifier(self.name))

@@ -22,8 +22,8 @@ from olist.contracts import Contract
 from olist.errors import Stopped
 from olist.lake.ancestry import table_positions
 from olist.lake.catalog import identifier, open_catalog
-from olist.lake.position_deletes import DeleteFiles
-from olist.lake.trouble import lake_trouble
+from olist.lake.errors import lake_errors
+from olist.lake.live_rows import DeleteFiles
 from olist.lake.writable import refuse_unwritable
 from olist.positions import Positions
 from olist.settings import Settings
@@ -67,10 +67,10 @@ def positions(contract: Contract, settings: Settings) -> Positions | None:
 
 @contextmanager
 def _table(contract: Contract, settings: Settings, *, history: bool) -> Iterator[Table | None]:
-    with lake_trouble():
+    with lake_errors():
         catalog = open_catalog(settings)
     try:
-        with lake_trouble():
+        with lake_errors():
             try:
                 table = catalog.load_table(identifier(f"{contract.table}_changes" if history else contract.table))
             except NoSuchTableError:
@@ -94,14 +94,14 @@ def _chunks(table: Table, wanted: list[str], defects: Defects) -> Iterator[pl.Da
     types = pa.schema([schema.field(name).with_nullable(True) for name in there])
     yield pl.DataFrame(pl.from_arrow(types.empty_table()))
     try:
-        with lake_trouble():
+        with lake_errors():
             tasks = list(table.scan().plan_files())
             deletes = DeleteFiles(table.io)
             for task in tasks:
                 yield from _of_file(table, task, deletes, types, defects)
     except FileNotFoundError as error:
         read_at = table.metadata_location
-        with lake_trouble():
+        with lake_errors():
             table.refresh()
         if table.metadata_location == read_at:
             raise Stopped(f"lake table {table.name()[-1]}: a file that it names is gone: {error}") from error

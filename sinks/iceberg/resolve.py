@@ -12,7 +12,7 @@ from olist.contracts import Contract
 from olist.errors import ServerTrouble
 from olist.lake.ancestry import accept_rows, rollback
 from olist.lake.catalog import identifier, open_catalog
-from olist.lake.trouble import lake_trouble
+from olist.lake.errors import lake_errors
 from olist.positions import Positions
 from olist.settings import Settings
 
@@ -39,7 +39,7 @@ def resolve(contract: Contract, settings: Settings, *, apply: bool) -> list[Reso
         PositionRefused: the table's snapshots do not say where its rows stand.
         ServerTrouble: catalog or storage is away, or the table changed in the same moment.
     """
-    with lake_trouble():
+    with lake_errors():
         catalog = open_catalog(settings)
     try:
         names = [contract.table, *([f"{contract.table}_changes"] if contract.history else [])]
@@ -50,7 +50,7 @@ def resolve(contract: Contract, settings: Settings, *, apply: bool) -> list[Reso
 
 
 def _resolved(catalog: SqlCatalog, name: str, contract: str, *, apply: bool) -> Resolution | None:
-    with lake_trouble():
+    with lake_errors():
         try:
             table = catalog.load_table(identifier(name))
         except NoSuchTableError:

@@ -19,8 +19,8 @@ from olist.batches import OP, Batch
 from olist.contracts import Contract
 from olist.errors import PositionRefused
 from olist.lake.catalog import open_catalog
+from olist.lake.errors import lake_errors
 from olist.lake.table import LakeTable, Staged, unseen
-from olist.lake.trouble import lake_trouble
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.base import Refusal, SinkTable
@@ -104,7 +104,7 @@ class IcebergTable(SinkTable):
 
     def _connected(self) -> list[LakeTable]:
         if self._catalog is None:
-            with lake_trouble():
+            with lake_errors():
                 self._catalog = open_catalog(self.settings)
         if not self._tables:
             kinds = [True, False] if self.contract.history else [False]

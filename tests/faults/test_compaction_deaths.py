@@ -17,7 +17,7 @@ from compaction.options import PREFIX
 from compaction.storage import Stored
 from compaction.sweep import orphans
 from olist.lake.catalog import identifier, open_catalog
-from olist.lake.contents import Manifests
+from olist.lake.manifests import Manifests
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.tables import ORDERS

@@ -20,8 +20,8 @@ from olist.contracts import Contract
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.files import Writing
 from olist.lake.live_rows import ROW, live_rows
-from olist.lake.partitions import WHOLE
 from olist.lake.row_delta import OneCommit, RowDelta
+from olist.lake.schema import WHOLE
 from olist.lake.table import LakeTable
 from olist.settings import Settings
 from sinks.opensearch.mapping import alias_name, index_name

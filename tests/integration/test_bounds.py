@@ -20,8 +20,8 @@ from pyiceberg.table import Table
 from olist.batches import OFFSET, PARTITION
 from olist.lake.catalog import CATALOG, identifier
 from olist.lake.files import Writing
-from olist.lake.partitions import WHOLE
 from olist.lake.row_delta import OneCommit, RowDelta
+from olist.lake.schema import WHOLE
 from olist.settings import Settings
 from tests.duckdb_lake import duckdb_with_iceberg
 from tests.lakes import WHOLE_NOTES, Lake, local_settings

@@ -13,9 +13,9 @@ from typing import cast
 import pytest
 
 from olist.batches import OFFSET
+from olist.lake.backpressure import LONGEST_PAUSE_S, MOST_FILES
 from olist.lake.catalog import identifier
 from olist.lake.live_rows import live_rows
-from olist.lake.pressure import LONGEST_PAUSE_S, MOST_FILES
 from olist.positions import TopicState
 from olist.topics.reading import Consumed
 from sinks.iceberg.table import IcebergTable

@@ -14,10 +14,10 @@ from pyiceberg.table import Table
 from compaction.bounds import CHECKED, PATH_ID
 from olist.batches import OFFSET, PARTITION
 from olist.lake.catalog import identifier
-from olist.lake.contents import Manifests
 from olist.lake.files import Writing, amended
-from olist.lake.partitions import WHOLE
+from olist.lake.manifests import Manifests
 from olist.lake.row_delta import OneCommit, RowDelta
+from olist.lake.schema import WHOLE
 from tests.lakes import WHOLE_NOTES, Lake, local_settings
 
 LONG = "m" + "x" * 5000

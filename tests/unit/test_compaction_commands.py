@@ -17,7 +17,7 @@ from compaction.storage import Stored, stored
 from compaction.sweep import Orphans
 from olist.errors import BadInput, Stopped
 from olist.lake.catalog import identifier
-from olist.lake.orphans import wall_ms
+from olist.lake.files import wall_ms
 from tests.lakes import NOTES, Lake, local_settings
 
 DAY_MS = 86_400_000
@@ -102,7 +102,7 @@ def test_expire_removes_old_snapshots_and_leaves_files_alone(lake: Lake) -> None
 def test_a_sweep_lists_orphans_and_removes_them_only_when_told_to(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     left = {file.file_path for file in lake.writer().stage(lake.changes.frame([(1, 9)])[0]).data_files}
     assert "notes: 0 files" in run("sweep").stdout
-    monkeypatch.setattr("olist.lake.orphans.wall_ms", lambda: wall_ms() + 4 * DAY_MS)
+    monkeypatch.setattr("olist.lake.files.wall_ms", lambda: wall_ms() + 4 * DAY_MS)
     there = files(lake)
     for arguments in ((), ("--dry-run",), ("--delete", "--dry-run")):
         said = run("sweep", *arguments).stdout
@@ -116,7 +116,7 @@ def test_a_sweep_lists_orphans_and_removes_them_only_when_told_to(lake: Lake, mo
 
 @pytest.fixture
 def four_days_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("olist.lake.orphans.wall_ms", lambda: wall_ms() + 4 * DAY_MS)
+    monkeypatch.setattr("olist.lake.files.wall_ms", lambda: wall_ms() + 4 * DAY_MS)
 
 
 @pytest.mark.usefixtures("four_days_later")

@@ -19,9 +19,8 @@ from compaction.sweep import orphans
 from olist.errors import Stopped
 from olist.lake.ancestry import AUDITED, MOVED, POSITIONS, audited_of, fold, ranges_of
 from olist.lake.catalog import identifier
-from olist.lake.contents import Manifests
-from olist.lake.files import amended
-from olist.lake.orphans import wall_ms
+from olist.lake.files import amended, wall_ms
+from olist.lake.manifests import Manifests
 from olist.lake.row_delta import OneCommit, RowDelta
 from olist.positions import Positions
 from tests.lakes import Lake, local_settings

@@ -17,7 +17,7 @@ from compaction.rewrite import Budget, rewrite
 from olist.errors import ServerTrouble
 from olist.lake.ancestry import audited_of, fold, ranges_of
 from olist.lake.catalog import identifier
-from olist.lake.contents import Contents
+from olist.lake.manifests import Contents
 from olist.lake.table import LakeTable, Staged
 from olist.positions import Positions
 from tests.lakes import NOTES, PARTITIONS, WHOLE_NOTES, Lake, local_settings, partition_of

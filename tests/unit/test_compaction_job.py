@@ -12,8 +12,8 @@ from compaction.rewrite import Budget
 from olist.batches import COMMITTED_AT, META, OFFSET, PARTITION
 from olist.contracts import Int, Long, Micros, Money, Portuguese, Row, Str
 from olist.errors import Fenced, ServerTrouble
+from olist.lake.backpressure import LONGEST_PAUSE_S, MOST_FILES, pause_s
 from olist.lake.catalog import identifier
-from olist.lake.pressure import LONGEST_PAUSE_S, MOST_FILES, pause_s
 from olist.lake.row_delta import Replace
 from olist.lake.row_locations import INDEXING_ANEW
 from olist.lake.table import LakeTable

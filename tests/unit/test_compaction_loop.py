@@ -26,8 +26,7 @@ from compaction.sweep import orphans
 from compaction.table_stats import NotCompacted
 from olist.errors import ServerTrouble, Stopped
 from olist.lake.catalog import identifier, open_catalog
-from olist.lake.files import Writing, amended
-from olist.lake.orphans import MOST_UNCOMMITTED_MS
+from olist.lake.files import MAX_UNCOMMITTED_MS, Writing, amended
 from olist.lake.row_delta import OneCommit, RowDelta
 from olist.telemetry import COMPACTION_FAILING
 from tests.lakes import NOTES, Lake, local_settings
@@ -233,7 +232,7 @@ def test_files_so_old_that_a_sweep_may_have_taken_them_are_not_committed(
 ) -> None:
     lake.properties(min_delete_files="100")
     clock = Clock()
-    meanwhile(monkeypatch, lambda: setattr(clock, "now", MOST_UNCOMMITTED_MS + 1))
+    meanwhile(monkeypatch, lambda: setattr(clock, "now", MAX_UNCOMMITTED_MS + 1))
     before = {file.path for file in stored(table(lake).location() + "/data", lake.settings)}
     report = lake.compact(job_by(lake, clock))
     assert (report.lost, report.commits) == (1, 0)

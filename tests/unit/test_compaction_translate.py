@@ -15,7 +15,7 @@ from pyiceberg.io.pyarrow import PyArrowFileIO
 from compaction.commit import translate
 from compaction.external_sort import sorted_frames
 from olist.lake.key_index import FREE, Rewrite, pack
-from olist.lake.moves import DROPPED, Moves, NewFile
+from olist.lake.row_moves import DROPPED, Moves, NewFile
 
 old_files = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 12), min_size=1)
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from pyiceberg.schema import Schema
 from pyiceberg.types import DoubleType, ListType, LongType, NestedField, StringType, StructType, TimestampType
 
-from olist.lake.files import DELETE_SCHEMA
-from olist.lake.statistics import FULL, file_statistics, upper_bound
+from olist.lake.files import DELETE_SCHEMA, FULL, file_statistics, upper_bound
 from tests.lakes import WHOLE_NOTES, Lake, local_settings
 
 WORDS = Schema(NestedField(1, "words", StringType(), required=False))

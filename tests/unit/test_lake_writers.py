@@ -8,7 +8,7 @@ import pytest
 
 from olist.errors import ContractRefused, ServerTrouble
 from olist.lake.catalog import open_catalog
-from olist.lake.orphans import MOST_UNCOMMITTED_MS, wall_ms
+from olist.lake.files import MAX_UNCOMMITTED_MS, wall_ms
 from olist.lake.row_locations import INDEXING_ANEW
 from olist.lake.table import LakeTable
 from olist.positions import Positions
@@ -51,7 +51,7 @@ def test_files_that_a_sweep_may_have_taken_for_orphans_are_staged_anew(tmp_path:
     changes, ours = Changes(WHOLE_NOTES), writer(tmp_path, lambda: now[0])
     frame, end = changes.frame([(1, 1)])
     staged = ours.stage(frame)
-    now[0] = MOST_UNCOMMITTED_MS + 1
+    now[0] = MAX_UNCOMMITTED_MS + 1
     with pytest.raises(ServerTrouble, match="staging anew"):
         ours.commit(staged, START, end)
     ours.commit(ours.stage(frame), START, end)

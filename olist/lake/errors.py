@@ -35,7 +35,7 @@ WAY_OUT = "OLIST_S3, OLIST_S3_BUCKET, OLIST_S3_ACCESS_KEY and OLIST_S3_SECRET_KE
 
 
 @contextmanager
-def lake_trouble() -> Iterator[None]:
+def lake_errors() -> Iterator[None]:
     """Raise our errors for a storage or catalog that did not answer, or refused. A missing file is neither, but damage.
 
     Raises:
