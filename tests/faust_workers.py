@@ -14,7 +14,7 @@ from typing import Self
 import msgspec
 
 from olist.settings import Settings
-from stream_apps.faust.telling import Status
+from stream_apps.faust.worker_status import Status
 from tests.waiting import wait_until
 
 

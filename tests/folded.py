@@ -8,9 +8,9 @@ from typing import Any
 from olist.changes import Change
 from olist.contracts import Contract, Row
 from stream_apps.app import FaustApp
-from stream_apps.faust.moves import Moves
-from stream_apps.faust.part import Part, Step
-from stream_apps.faust.routes import Route, routes
+from stream_apps.faust.moved_keys import MovedKeys
+from stream_apps.faust.partition_states import PartitionStates, StateUpdate
+from stream_apps.faust.repartition import Route, routes
 
 Rows = dict[tuple[Any, ...], Row]
 
@@ -19,10 +19,10 @@ class Folded:
     """An app's rows by table and key, as its output topics' latest records say."""
 
     def __init__(self, app: FaustApp[Any]) -> None:
-        self.part = Part(app)
+        self.states = PartitionStates(app)
         self.rows: dict[str, Rows] = {contract.table: {} for contract in app.writes}
         self.written = 0
-        self._moves = Moves()
+        self._moved_keys = MovedKeys()
         self._routes = routes(app)
 
     def take(self, changes: Iterable[Change]) -> Folded:
@@ -33,24 +33,24 @@ class Folded:
                     continue
                 targets = [change.key]
                 if route.forwarded:
-                    targets, _moved = self._moves.targets(route, change, 0.0)
+                    targets, _moved = self._moved_keys.targets(route, change, 0.0)
                 for values in targets:
                     here = arrived(route, values, change)
-                    self._apply(self.part.take(route.key(values), route.name, route.input, here, 0.0))
+                    self._apply(self.states.apply(route.key(values), route.name, route.input, here, 0.0))
         return self
 
     def tick(self, clock_us: int, at_s: float = 0.0) -> Folded:
         """Let event time pass, and wall time."""
-        for step in self.part.tick(clock_us, at_s):
-            self._apply(step)
+        for update in self.states.advance(clock_us, at_s):
+            self._apply(update)
         return self
 
     def of(self, contract: Contract) -> Rows:
         """One output's rows by key."""
         return self.rows[contract.table]
 
-    def _apply(self, step: Step) -> None:
-        for contract, key, row in step.puts:
+    def _apply(self, update: StateUpdate) -> None:
+        for contract, key, row in update.rows:
             self.written += 1
             if row is None:
                 self.rows[contract.table].pop(key, None)

@@ -33,8 +33,8 @@ from stream_apps.deploy.record import Standing, Worker
 from stream_apps.deploy.staging import FOREGROUND, generation_name
 from stream_apps.deploy.state_schema import described, obstacles
 from stream_apps.faust.names import Names, names
-from stream_apps.faust.routes import tables_read
-from stream_apps.faust.telling import Status
+from stream_apps.faust.repartition import tables_read
+from stream_apps.faust.worker_status import Status
 
 DESCRIPTION = "app.json"
 WORKER = "worker-"

@@ -12,7 +12,7 @@ from stream_apps.deploy.folder import Deployment, deployments
 from stream_apps.deploy.record import Record
 from stream_apps.deploy.status import status_of
 from stream_apps.deploy.versions import place
-from stream_apps.faust.serving import Served
+from stream_apps.faust.worker_status import WorkerMetrics
 
 GAUGES = (DEPLOYED_HEALTHY, DEPLOYED_LAG, DEPLOYED_WAITING, DEPLOYED_RESTARTS)
 
@@ -22,7 +22,7 @@ class Observer:
     """Remembers what it has counted of each app."""
 
     settings: Settings
-    _shown: dict[str, Served] = field(default_factory=dict)
+    _shown: dict[str, WorkerMetrics] = field(default_factory=dict)
 
     def observe(self) -> None:
         """Ask for every local app's status, and set its metrics; what could not be asked keeps its last value."""
@@ -42,7 +42,7 @@ class Observer:
                 raise
 
     def _observe(self, name: str, deployment: Deployment, record: Record) -> None:
-        shown = self._shown.setdefault(name, Served(name))
+        shown = self._shown.setdefault(name, WorkerMetrics(name))
         if record.engine == "faust":
             standing = deployment.standing(record.current)
             shown.show(FaustEngine(self.settings).told(place(deployment, record, record.current), standing))

@@ -9,10 +9,10 @@ from olist.contracts import COMPACTED
 from olist.settings import Settings
 from stream_apps.app import FaustApp
 
-# Records wait here until their key's worker has taken them, however long it was away; what it has taken is purged.
+# Records wait here until their key's worker has processed them, however long it was away; then they are purged.
 BY_KEY_CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1", "segment.bytes": str(64 << 20)}
-# Two workers may write the same key while one does not yet know that it lost the partition (see `memory.py`): an hour
-# leaves both records there for the next recovery to choose from.
+# Two workers may write the same key while one does not yet know that it lost the partition (see `changelog.py`): an
+# hour leaves both records there for the next one to choose from.
 STATE_CONFIG = {**COMPACTED, "min.compaction.lag.ms": "3600000", "segment.bytes": str(64 << 20)}
 
 

@@ -1,6 +1,7 @@
 """The process: ``python -m stream_apps.faust.worker NAME``. SIGTERM stops it within a few seconds; the exit code is 0.
 
-It makes the topics that are missing, and tells what it does in the file that ``--status`` names (`telling.Status`).
+It makes the topics that are missing, and writes what it does to the file that ``--status`` names
+(`worker_status.Status`).
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from stream_apps.app import FaustApp
 from stream_apps.catalogue import app_file
 from stream_apps.deploy.loading import load_app
 from stream_apps.deploy.staging import staged_app
-from stream_apps.faust.memory import Memory
+from stream_apps.faust.changelog import Changelog
 from stream_apps.faust.names import BY_KEY_CONFIG, STATE_CONFIG, names
-from stream_apps.faust.routes import tables_read
-from stream_apps.faust.shell import Shell
-from stream_apps.faust.taking import Taker
-from stream_apps.faust.telling import Status, Told
-from stream_apps.faust.writer import Writer
+from stream_apps.faust.producer import AppProducer, BufferedProducer
+from stream_apps.faust.record_processor import RecordProcessor
+from stream_apps.faust.repartition import tables_read
+from stream_apps.faust.worker_loop import WorkerLoop
+from stream_apps.faust.worker_status import Status, StatusFile
 
 COLLECT_AFTER = 50_000  # objects: an event makes hundreds that no cycle holds
 
 
-def shell(
+def worker_loop(
     current: Settings,
     app: FaustApp[Any],
     code: str,
@@ -43,7 +44,7 @@ def shell(
     generation: str = "",
     instance: str | None = None,
     status: Path | None = None,
-) -> Shell:
+) -> WorkerLoop:
     """Make the topics that are missing, and a worker.
 
     Raises:
@@ -55,12 +56,11 @@ def shell(
     ensure_topic(current, dead_letter_topic(current), TOPIC_CONFIG)
     ensure_topic(current, named.state, STATE_CONFIG, current.partitions)
     ensure_topic(current, named.by_key, BY_KEY_CONFIG, current.partitions)
-    writer = Writer(current)
-    memory = Memory(current, app, named.state, writer)
-    told = Told(Status(app.name, named.group), status)
-    taker = Taker(app, current, named, memory, writer, DeadLetters(current), told)
+    changelog, counts = Changelog(current, app, named.state), StatusFile(Status(app.name, named.group), status)
+    producer = AppProducer(app, current, named.by_key, changelog, BufferedProducer(current), counts)
+    processor = RecordProcessor(app, current, named.by_key, producer, DeadLetters(current), counts)
     ids = {contract.table: states[contract.table].topic_id for contract in tables_read(app)}
-    return Shell(current, taker, ids, code, instance)
+    return WorkerLoop(current, named.group, processor, changelog, ids, code, instance)
 
 
 @click.command()
@@ -69,7 +69,7 @@ def shell(
 @click.option("--generation", default="", help="Run beside the app's other workers, from the beginning of its topics.")
 @click.option("--staged", is_flag=True, help="Write to topics of the generation's own, beside the real ones.")
 @click.option("--instance", help="A name of its own for this process, so that a restart takes over at once.")
-@click.option("--status", type=click.Path(path_type=Path), help="A file to tell the worker's status in, each second.")
+@click.option("--status", type=click.Path(path_type=Path), help="A file to write the worker's status to, each second.")
 def main(
     name: str, path: Path | None, generation: str, staged: bool, instance: str | None, status: Path | None
 ) -> None:
@@ -85,9 +85,9 @@ def main(
         app = staged_app(app, generation)
         assert isinstance(app, FaustApp)
     code = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    made = shell(current, app, code, generation=generation, instance=instance, status=status)
+    loop = worker_loop(current, app, code, generation=generation, instance=instance, status=status)
     worker = faust.Worker(
-        made.build(), loglevel="WARN", redirect_stdouts=False, quiet=True, daemon=True, stdout=sys.stderr
+        loop.build(), loglevel="WARN", redirect_stdouts=False, quiet=True, daemon=True, stdout=sys.stderr
     )
     gc.set_threshold(COLLECT_AFTER)
     worker.spinner = None  # it writes to the log, terminal or not

@@ -22,7 +22,7 @@ from olist.topics.admin import admin_client, delete_topics, ensure_topic, ensure
 from olist.topics.reading import read
 from stream_apps.deploy.loading import load_app
 from stream_apps.faust.names import BY_KEY_CONFIG
-from stream_apps.faust.purging import purge
+from stream_apps.faust.repartition import purge
 from tests.faust_workers import FaustWorker
 from tests.shops import latest, records
 from tests.waiting import wait_until

@@ -12,16 +12,17 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from olist.changes import Change, Position
 from olist.contracts import Contract, Int, Row, Str
+from olist.settings import Settings
 from olist.tables import ORDERS, Order
 from stream_apps.app import FaustApp, Input, Key, Out
-from stream_apps.faust.part import REPEATS_S, Part, Step
-from stream_apps.faust.routes import key_bytes, key_from
-from stream_apps.faust.state import StateCodec
+from stream_apps.faust.changelog import Changelog, decode_key, encode_key
+from stream_apps.faust.partition_states import REPEATS_S, PartitionStates, StateUpdate
 
 DAY = 86_400_000_000
 K = TypeVar("K")
@@ -72,26 +73,26 @@ class World:
     """What lasts, what waits, and the worker that is there now."""
 
     def __init__(self, changes: list[Change]) -> None:
-        self.changes, self.codec = changes, StateCodec(APP)
+        self.changes, self.changelog = changes, Changelog(Settings(), APP, "states")
         self.states: dict[bytes, bytes] = {}
         self.output: dict[tuple[Any, ...], Row] = {}
         self.committed = self.clock_us = self.at = 0
         self.now_s = 0.0
         self.waiting_states: list[tuple[bytes, bytes | None]] = []
         self.waiting_rows: list[tuple[tuple[Any, ...], Row | None]] = []
-        self.part = Part(APP)
+        self.partition = PartitionStates(APP)
 
     def take(self) -> None:
         if self.at < len(self.changes):
             change = self.changes[self.at]
             self.at += 1
-            self.queue([self.part.take(("", change.key[0]), "orders/0", READS, change, self.now_s)])
+            self.queue([self.partition.apply(("", change.key[0]), "orders/0", READS, change, self.now_s)])
 
     def tick(self, days: int) -> None:
         self.flush()
         self.clock_us += days * DAY
         self.now_s += days
-        self.queue(self.part.tick(self.clock_us, self.now_s))
+        self.queue(self.partition.advance(self.clock_us, self.now_s))
 
     def commit(self) -> None:
         self.flush()
@@ -99,18 +100,18 @@ class World:
 
     def kill(self, states_kept: int, rows_kept: int) -> None:
         self._last(self.waiting_states[:states_kept], self.waiting_rows[:rows_kept])
-        self.part = Part(
-            APP, self.clock_us, {key_from(k): self.codec.entry(key_from(k), v) for k, v in self.states.items()}
-        )
+        keys = {decode_key(key): value for key, value in self.states.items()}
+        entries = {key: self.changelog.decode_entry(key, value) for key, value in keys.items()}
+        self.partition = PartitionStates(APP, self.clock_us, entries)
         self.at = self.committed
-        self.queue(self.part.recovered(self.now_s))
+        self.queue(self.partition.restored(self.now_s))
 
-    def queue(self, steps: Iterable[Step]) -> None:
-        for step in steps:
-            if step.save:
-                value = None if step.entry is None else self.codec.encode(step.entry)
-                self.waiting_states.append((key_bytes(step.key), value))
-            self.waiting_rows += [(put.key, put.row) for put in step.puts]
+    def queue(self, updates: Iterable[StateUpdate]) -> None:
+        for update in updates:
+            if update.save:
+                value = None if update.entry is None else self.changelog.encode(update.entry)
+                self.waiting_states.append((encode_key(update.key), value))
+            self.waiting_rows += [(change.key, change.row) for change in update.rows]
 
     def flush(self) -> None:
         self._last(self.waiting_states, self.waiting_rows)
@@ -146,7 +147,7 @@ deeds = st.lists(
 )
 
 
-@settings(max_examples=800, deadline=timedelta(seconds=5))
+@examples(max_examples=800, deadline=timedelta(seconds=5))
 @given(some_changes, deeds)
 def test_a_killed_worker_ends_where_one_that_was_never_killed_does(
     some: list[tuple[str, str | None]], deeds: list[tuple[Any, ...]]
@@ -178,10 +179,10 @@ def test_a_key_of_which_nothing_is_left_is_forgotten_once_no_repeat_can_come() -
     assert world.states
     world.now_s += REPEATS_S - 1
     world.tick(0)
-    assert world.part.entries
+    assert world.partition.entries
     world.now_s += 1
     world.tick(0)
     world.commit()
-    assert not world.part.entries
+    assert not world.partition.entries
     assert not world.states
     assert not world.output

@@ -16,16 +16,20 @@ from olist.partitioner import partition_of
 from olist.settings import Settings
 from olist.tables import CUSTOMERS, ORDER_ITEMS, ORDER_REVIEWS, ORDERS, Order
 from stream_apps.app import FaustApp, Input, Key
-from stream_apps.faust.clock import IDLE_S, Clock
-from stream_apps.faust.forwarding import HEADER, Origin, arrived, origin_header, origin_of
-from stream_apps.faust.held import take_over
-from stream_apps.faust.memory import Memory, Remembered
-from stream_apps.faust.moves import MOST_KEYS, Moves
-from stream_apps.faust.output import Output
-from stream_apps.faust.part import REPEATS_S
-from stream_apps.faust.routes import key_bytes, key_from, routes
-from stream_apps.faust.state import Entry, StateCodec, Worker
-from stream_apps.faust.timers import Timers
+from stream_apps.faust.changelog import (
+    Changelog,
+    Entry,
+    PartitionMetadata,
+    RestoredPartition,
+    decode_key,
+    encode_key,
+)
+from stream_apps.faust.moved_keys import MOST_KEYS, MovedKeys
+from stream_apps.faust.owned_partition import OwnedPartition
+from stream_apps.faust.partition_states import REPEATS_S, Timers
+from stream_apps.faust.producer import RowRecords
+from stream_apps.faust.repartition import ORIGIN, Origin, origin_of, routes
+from stream_apps.faust.watermark import IDLE_S, WatermarkClock
 from tests.records import FakeRecord
 
 
@@ -70,8 +74,8 @@ def test_columns_of_another_name_are_forwarded_to_where_the_first_ones_are() -> 
 
 def test_keys_of_unlike_spaces_and_of_joined_values_never_meet() -> None:
     keys: list[Key] = [("", "a"), ("a", ""), ("", "a", ""), ("", 'a"'), ("x", "a")]
-    assert len({key_bytes(key) for key in keys}) == len(keys)
-    assert [key_from(key_bytes(key)) for key in keys] == keys
+    assert len({encode_key(key) for key in keys}) == len(keys)
+    assert [decode_key(encode_key(key)) for key in keys] == keys
 
 
 @pytest.mark.parametrize(
@@ -89,33 +93,33 @@ def test_inputs_that_cannot_meet_are_refused(reads: tuple[Input, ...]) -> None:
         routes(app(*reads))
 
 
-def test_a_row_that_moves_is_told_to_the_key_it_left_and_its_delete_to_all() -> None:
+def test_a_row_that_moves_reaches_the_key_it_left_and_its_delete_all_of_them() -> None:
     (route,) = routes(app(Input(ORDERS, ("customer_id",))))
-    moves = Moves()
-    assert moves.targets(route, order(1, "a", 0), 0.0)[0] == [("a",)]
-    targets, saved = moves.targets(route, order(1, "b", 1), 0.0)
+    moved = MovedKeys()
+    assert moved.targets(route, order(1, "a", 0), 0.0)[0] == [("a",)]
+    targets, saved = moved.targets(route, order(1, "b", 1), 0.0)
     assert (targets, saved is not None) == ([("a",), ("b",)], True)
-    assert moves.targets(route, order(1, "b", 2), 0.0) == ([("a",), ("b",)], None)
-    assert moves.targets(route, order(1, "", 3, gone=True), 0.0)[0] == [("a",), ("b",)]
-    assert list(moves.forget(REPEATS_S - 1)) == []
-    assert len(list(moves.forget(REPEATS_S))) == 1
-    assert not moves.known
+    assert moved.targets(route, order(1, "b", 2), 0.0) == ([("a",), ("b",)], None)
+    assert moved.targets(route, order(1, "", 3, gone=True), 0.0)[0] == [("a",), ("b",)]
+    assert list(moved.expire(REPEATS_S - 1)) == []
+    assert len(list(moved.expire(REPEATS_S))) == 1
+    assert not moved.known
 
 
 def test_a_deleted_row_that_comes_back_is_not_forgotten() -> None:
     (route,) = routes(app(Input(ORDERS, ("customer_id",))))
-    moves = Moves()
+    moved = MovedKeys()
     for number, gone in enumerate((False, True, False)):
-        moves.targets(route, order(1, "a", number, gone=gone), 0.0)
-    assert list(moves.forget(REPEATS_S)) == []
-    assert moves.known
+        moved.targets(route, order(1, "a", number, gone=gone), 0.0)
+    assert list(moved.expire(REPEATS_S)) == []
+    assert moved.known
 
 
 def test_a_row_remembers_so_many_keys_and_no_more() -> None:
     (route,) = routes(app(Input(ORDERS, ("customer_id",))))
-    moves = Moves()
+    moved = MovedKeys()
     for number in range(50):
-        targets, _saved = moves.targets(route, order(1, f"c{number}", number), 0.0)
+        targets, _saved = moved.targets(route, order(1, f"c{number}", number), 0.0)
     assert len(targets) == MOST_KEYS
     assert targets[-1] == ("c49",)
 
@@ -132,10 +136,10 @@ def test_a_forwarded_record_tells_where_it_stood_and_is_a_delete_for_keys_it_has
     value = msgspec.json.encode({"op": "u", "after": row, "source": {"ts_ms": 5}})
     here = Forwarded("orders", 2, 7, b'{"order_id":"o1"}', value)
     for customer, op in (("b", "u"), ("a", "d")):
-        there = Forwarded("by-key", 0, 99, key_bytes(("", customer)), value, origin_header(route, here))
+        there = Forwarded("by-key", 0, 99, encode_key(("", customer)), value, route.origin_header(here))
         origin = origin_of(there)
         assert origin == Origin(route.name, "orders", 2, 7, '{"order_id":"o1"}')
-        key, change = arrived(route, origin, there)
+        key, change = route.decode_forwarded(origin, there)
         assert (key, change.op, change.key) == (("", customer), op, ("o1",))
         assert change.position == Position("orders", 2, 7)
 
@@ -152,37 +156,37 @@ class Forwarded(msgspec.Struct):
 
 
 def test_a_record_without_its_origin_is_refused() -> None:
-    with pytest.raises(ValueError, match=HEADER):
+    with pytest.raises(ValueError, match=ORIGIN):
         origin_of(Forwarded("by-key", 0, 1, b"[]", b"{}"))
 
 
 def test_the_clock_waits_for_the_slowest_that_speaks() -> None:
-    clock = Clock()
+    clock = WatermarkClock()
     clock.expect(["a/0", "b/0"], 0.0)
-    clock.hear({"a/0": 50}, 1.0)
+    clock.observe({"a/0": 50}, 1.0)
     assert clock.next_us(1.0) == 0
-    clock.hear({"b/0": 20}, 2.0)
+    clock.observe({"b/0": 20}, 2.0)
     assert clock.next_us(2.0) == 20
 
 
 def test_the_clock_goes_on_without_one_that_is_silent_and_to_the_end_without_any() -> None:
-    clock = Clock()
+    clock = WatermarkClock()
     clock.expect(["a/0", "b/0"], 0.0)
-    clock.hear({"a/0": 50}, 1.0)
-    clock.hear({"a/0": 60, "b/0": 10}, 2.0)
-    clock.hear({"a/0": 70}, 2.0 + IDLE_S)
+    clock.observe({"a/0": 50}, 1.0)
+    clock.observe({"a/0": 60, "b/0": 10}, 2.0)
+    clock.observe({"a/0": 70}, 2.0 + IDLE_S)
     assert clock.next_us(2.0 + IDLE_S) == 70
-    clock.hear({"b/0": 90}, 30.0)
+    clock.observe({"b/0": 90}, 30.0)
     assert clock.next_us(30.0 + IDLE_S) == 90
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 100), st.integers(0, 10)), max_size=30))
 def test_the_clock_never_goes_back_and_ends_at_the_last_time(news: list[tuple[str, int, int]]) -> None:
-    clock, now_s = Clock(), 0.0
+    clock, now_s = WatermarkClock(), 0.0
     clock.expect("abc", 0.0)
     for source, us, pause_s in news:
         now_s += pause_s
-        clock.hear({source: us}, now_s)
+        clock.observe({source: us}, now_s)
         shown = clock.next_us(now_s)
         assert shown >= clock.now_us
         clock.now_us = shown
@@ -197,39 +201,36 @@ def test_timers_give_each_key_once_at_its_latest_setting(sets: list[tuple[str, i
         timers.set((key,), due)
         expected[(key,)] = due
     wanted = {key for key, due in expected.items() if due is not None and due <= clock}
-    found = list(timers.take_due(clock))
+    found = list(timers.pop_due(clock))
     assert sorted(found) == sorted(wanted)
     assert [expected[key] for key in found] == sorted(expected[key] for key in wanted)  # type: ignore[type-var]
-    assert list(timers.take_due(clock)) == []
+    assert list(timers.pop_due(clock)) == []
 
 
-class NoWriter:
-    """States are read here, not written."""
-
-    def write(self, *_: object) -> None:
-        raise AssertionError("nothing is to be written")
+def changelog(app: FaustApp[Any]) -> Changelog:
+    return Changelog(Settings(), app, "topic")
 
 
-def remembered(*values: tuple[Key, Entry[State] | None]) -> Remembered:
-    memory = Memory(Settings(), app(Input(ORDERS, ("order_id",))), "topic", NoWriter())  # type: ignore[arg-type]
-    found = Remembered()
+def restored(*values: tuple[Key, Entry[State] | None]) -> RestoredPartition:
+    written = changelog(app(Input(ORDERS, ("order_id",))))
+    found = RestoredPartition()
     for key, entry in values:
-        record = FakeRecord(key_bytes(key), None if entry is None else memory.encode(entry))
-        memory._take(found, key_from(record.key() or b""), record.value())
+        record = FakeRecord(encode_key(key), None if entry is None else written.encode(entry))
+        written.apply(found, decode_key(record.key() or b""), record.value())
     return found
 
 
 def test_a_state_that_a_paused_worker_wrote_over_a_newer_one_does_not_count() -> None:
     newer, older = Entry(State(9), {"/orders/order_id/0": 9}), Entry(State(3), {"/orders/order_id/0": 3})
-    found = remembered((("", "a"), newer), (("", "a"), older))
+    found = restored((("", "a"), newer), (("", "a"), older))
     assert found.entries == {("", "a"): newer}
     assert found.overtaken == {("", "a")}
-    assert not remembered((("", "a"), older), (("", "a"), newer)).overtaken
+    assert not restored((("", "a"), older), (("", "a"), newer)).overtaken
 
 
 def test_a_forgotten_state_stays_forgotten() -> None:
     entry = Entry(State(9), {"/orders/order_id/0": 9})
-    assert not remembered((("", "a"), entry), (("", "a"), None)).entries
+    assert not restored((("", "a"), entry), (("", "a"), None)).entries
 
 
 def test_a_state_of_another_shape_is_refused_and_a_new_field_takes_its_default() -> None:
@@ -241,24 +242,24 @@ def test_a_state_of_another_shape_is_refused_and_a_new_field_takes_its_default()
         more: int = 5
 
     reads = (Input(ORDERS, ("order_id",)),)
-    encoded = StateCodec(app(*reads)).encode(Entry(State(3)))
-    wide = StateCodec(FaustApp("app", reads, (OUT,), Wide, lambda s, _i, _c: s, lambda _k, _s, _c: ()))
-    assert wide.entry(("", "a"), encoded).state == Wide(3, 5)
-    narrow = StateCodec(FaustApp("app", reads, (OUT,), Narrow, lambda s, _i, _c: s, lambda _k, _s, _c: ()))
+    encoded = changelog(app(*reads)).encode(Entry(State(3)))
+    wide = changelog(FaustApp("app", reads, (OUT,), Wide, lambda s, _i, _c: s, lambda _k, _s, _c: ()))
+    assert wide.decode_entry(("", "a"), encoded).state == Wide(3, 5)
+    narrow = changelog(FaustApp("app", reads, (OUT,), Narrow, lambda s, _i, _c: s, lambda _k, _s, _c: ()))
     with pytest.raises(Stopped, match="does not fit"):
-        narrow.entry(("", "a"), encoded)
+        narrow.decode_entry(("", "a"), encoded)
 
 
 def test_positions_of_a_topic_that_was_made_anew_are_refused() -> None:
-    known = Remembered(Worker("code", {"orders": "old"}))
-    take_over(app(), 0, known, "code", {"orders": "old", "customers": "new"})
+    known = RestoredPartition(PartitionMetadata("code", {"orders": "old"}))
+    OwnedPartition.of(app(), 0, known, "code", {"orders": "old", "customers": "new"})
     with pytest.raises(PositionRefused):
-        take_over(app(), 0, known, "code", {"orders": "other"})
+        OwnedPartition.of(app(), 0, known, "code", {"orders": "other"})
 
 
 def test_a_written_row_is_read_like_any_tables() -> None:
-    output = Output(OUT, "shop.public")
-    key, value = output.key(("o",)), output.value(Out("o"), 1_500_000_000_000_123, 7)
+    records = RowRecords(OUT, "shop.public")
+    key, value = records.key(("o",)), records.value(Out("o"), 1_500_000_000_000_123, 7)
     change = codec(OUT).decode(key, value, Position("t", 0, 0))
     assert (change.row, change.committed_us) == (Out("o"), 1_500_000_000_000_123)
     source = msgspec.json.decode(value)["source"]

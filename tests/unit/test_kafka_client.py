@@ -24,7 +24,7 @@ from olist.settings import Settings
 from olist.stack.servers.connect import Connect
 from producers.sending import Sender
 from stream_apps.apps.sales_by_hour import APP
-from stream_apps.faust.writer import Writer
+from stream_apps.faust.producer import BufferedProducer
 from stream_apps.flink.job import encode, job_of
 from tests.certificates import Authority
 
@@ -117,7 +117,7 @@ def test_neither_a_flink_job_nor_a_connect_workers_file_holds_a_secret(given: Se
     [
         lambda given: Admin(given, {"log_level": 0}),
         lambda given: Sender(given, linger_ms=5),
-        Writer,
+        BufferedProducer,
     ],
     ids=["admin", "sender", "writer"],
 )

@@ -194,7 +194,7 @@ def test_an_ended_order_is_forgotten_after_ninety_days_and_its_rows_stay() -> No
     shop = Shop().order("delivered", approved=BOUGHT, handed=BOUGHT, delivered=BOUGHT)
     shop.folded.tick(BOUGHT + 91 * DAY, 0.0)
     shop.folded.tick(BOUGHT + 91 * DAY, 10_000.0)
-    assert not shop.folded.part.entries
+    assert not shop.folded.states.entries
     assert shop.row.order_status == "delivered"
 
 
@@ -202,7 +202,7 @@ def test_an_open_order_is_remembered_for_longer() -> None:
     shop = Shop().order("shipped", approved=BOUGHT, handed=BOUGHT)
     shop.folded.tick(BOUGHT + 399 * DAY, 0.0)
     shop.folded.tick(BOUGHT + 399 * DAY, 10_000.0)
-    assert shop.folded.part.entries
+    assert shop.folded.states.entries
 
 
 moments = st.none() | st.integers(0, 40).map(lambda day: BOUGHT + day * DAY)

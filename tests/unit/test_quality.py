@@ -312,12 +312,12 @@ def test_what_a_rule_looked_at_is_shown_with_readable_times_and_exact_money() ->
 def test_a_sound_row_that_nobody_refers_to_is_forgotten_after_a_while_and_no_other_is() -> None:
     broken = but(PAYMENT, payment_sequential=2, payment_value=Decimal(0))
     folded = Folded(APP).take([*shop(), changed(ORDER_PAYMENTS, broken)])
-    everything = set(folded.part.entries)
+    everything = set(folded.states.entries)
     old = at(0) + int(quality.FORGET_AFTER.total_seconds() * 1_000_000)
-    assert set(folded.tick(old - 1).tick(old - 1, 10_000).part.entries) == everything
+    assert set(folded.tick(old - 1).tick(old - 1, 10_000).states.entries) == everything
     folded.tick(old, 10_000).tick(old, 20_000)
     sound = {("order_items", "o0", "1"), ("order_payments", "o0", "1"), ("order_reviews", "r0", "o0")}
-    assert set(folded.part.entries) == everything - sound
+    assert set(folded.states.entries) == everything - sound
     assert [key[0] for key in folded.of(VIOLATIONS)] == ["payment_not_positive"]
 
 
@@ -380,10 +380,10 @@ def test_open_violations_are_counted_by_table_and_check_until_they_close() -> No
     sound = shop()
     cheap = [changed(ORDER_ITEMS, but(ITEM, order_item_id=n, price=Decimal(0)), when=at(n)) for n in (1, 2)]
     folded = Folded(APP).take([*sound, *cheap])
-    assert +folded.part.standing == {"order_items/price_not_positive": 2, "order_items/created_twice": 1}
+    assert +folded.states.rows_by_kind == {"order_items/price_not_positive": 2, "order_items/created_twice": 1}
     folded.take([gone(ORDER_ITEMS, ITEM)])
-    assert +folded.part.standing == {"order_items/price_not_positive": 1}
+    assert +folded.states.rows_by_kind == {"order_items/price_not_positive": 1}
     again = Folded(APP)
-    again.part.entries.update(folded.part.entries)
-    list(again.part.recovered(0.0))
-    assert again.part.standing == +folded.part.standing
+    again.states.entries.update(folded.states.entries)
+    list(again.states.restored(0.0))
+    assert again.states.rows_by_kind == +folded.states.rows_by_kind

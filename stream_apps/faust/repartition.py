@@ -1,36 +1,67 @@
-"""Which records reach their key where they are, and which are forwarded to it.
+"""Which records reach their key where they are, which are forwarded to it, and how.
 
 All that concerns one key must meet in one partition. An input whose `by` is its contract's own key is there already:
 the source has put it where the key's JSON hashes to. Any other input is forwarded to the partition where the JSON of
 its `by` values hashes to, so both meet, as long as the columns have the same names. Where inputs of one space name
 their columns differently, the first one's names are everyone's, and the others are forwarded.
+
+A forwarded record has the state's key as its key and the original value to the byte; one header says which input it is
+of, where it stood, and what its own key was. Its topic keeps records for ever, until they were processed: then they are
+deleted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
+import structlog
+from confluent_kafka import KafkaException, TopicPartition
 
-from olist.changes import Change, codec, java_escapes
+from olist.changes import Change, Position, codec, java_escapes
 from olist.contracts import Contract, Row
 from olist.errors import BadInput
 from olist.partitioner import partition_of
+from olist.settings import Settings
+from olist.topics.admin import admin_client
 from stream_apps.app import FaustApp, Input, Key
+from stream_apps.faust.changelog import decode_key
 
-_KEYS = msgspec.json.Decoder(tuple[str, ...])
+log = structlog.get_logger()
+
+ORIGIN = "olist.origin"  # the header
+PURGE_WITHIN_S = 10.0
 
 
-def key_bytes(key: Key) -> bytes:
-    """A state's key on a topic: a JSON list, unlike any table's key."""
-    return msgspec.json.encode(key)
+class Message(Protocol):
+    """A consumed record, as Faust gives it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Any
 
 
-def key_from(encoded: bytes) -> Key:
-    """The inverse of `key_bytes`."""
-    return _KEYS.decode(encoded)
+class Origin(msgspec.Struct, array_like=True, frozen=True):
+    """Where a forwarded record stood."""
+
+    route: str
+    topic: str
+    partition: int
+    offset: int
+    key: str
+
+    def position(self) -> Position:
+        """As a position of the source topic."""
+        return Position(self.topic, self.partition, self.offset)
+
+
+_ORIGINS = msgspec.json.Decoder(Origin)
 
 
 @dataclass(frozen=True)
@@ -72,6 +103,39 @@ class Route:
         named = dict(zip(self.names, values, strict=True))
         return partition_of(java_escapes(codec(self.input.contract).encoder.encode(named)), partitions)
 
+    def origin_header(self, message: Message) -> list[tuple[str, str | bytes | None]]:
+        """The header of the forwarded record."""
+        origin = Origin(self.name, message.topic, message.partition, message.offset, (message.key or b"").decode())
+        return [(ORIGIN, msgspec.json.encode(origin))]
+
+    def decode_forwarded(self, origin: Origin, message: Message) -> tuple[Key, Change]:
+        """The key and the change of a forwarded record.
+
+        A row that has moved to another key since is a delete for this one.
+
+        Raises:
+            BadRecord: not a change of the input's contract; it names the record's position on its own topic.
+        """
+        key = decode_key(message.key or b"")
+        change = codec(self.input.contract).decode(origin.key.encode(), message.value, origin.position())
+        if change.row is not None and self.in_key is None:
+            values = self.values_of_row(change.row)
+            if values is None or self.key(values) != key:
+                return key, Change("d", change.key, None, change.position, change.committed_us)
+        return key, change
+
+
+def origin_of(message: Message) -> Origin:
+    """Where a forwarded record stood, from its header.
+
+    Raises:
+        ValueError: it has none.
+    """
+    for name, value in message.headers or ():
+        if name == ORIGIN:
+            return _ORIGINS.decode(value)
+    raise ValueError(f"{message.topic}[{message.partition}]@{message.offset} has no header {ORIGIN}")
+
 
 def routes(app: FaustApp[Any]) -> tuple[Route, ...]:
     """One route per input, in the app's order.
@@ -104,3 +168,16 @@ def _check(app: FaustApp[Any], given: Input) -> None:
 def tables_read(app: FaustApp[Any]) -> tuple[Contract, ...]:
     """The contracts an app reads, each once."""
     return tuple({given.contract.table: given.contract for given in app.reads}.values())
+
+
+def purge(settings: Settings, topic: str, committed: Mapping[int, int]) -> None:
+    """Delete a topic's records below committed offsets, by partition. A broker that does not answer is asked later."""
+    if not committed:
+        return
+    deleted = [TopicPartition(topic, partition, offset) for partition, offset in committed.items()]
+    admin = admin_client(settings)  # kept until the answers are there: they never come to a client that is gone
+    for future in admin.delete_records(deleted, request_timeout=PURGE_WITHIN_S).values():
+        try:
+            future.result(PURGE_WITHIN_S)
+        except (KafkaException, TimeoutError) as error:
+            log.warning("not purged", topic=topic, reason=f"{type(error).__name__} {error}")

@@ -1,6 +1,7 @@
 """How a worker ends on an error: at once, like a kill.
 
-Nothing is committed after it, and the next worker, which the keeper starts, goes on from the last commit.
+Nothing is committed after it. Whoever keeps the process (the supervisor, or Kubernetes) starts the next one, which goes
+on from the last commit.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ import structlog
 
 from olist.errors import OlistError
 from stream_apps.app import Key
-from stream_apps.faust.telling import Told
+from stream_apps.faust.worker_status import StatusFile
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Deadly:
-    """A part of the code in which no error is survived. `where` tells the record and the key in hand."""
+class ExitOnError:
+    """A block in which any exception ends the process. `where` names the current record and the current key."""
 
-    told: Told
+    status: StatusFile
     where: Callable[[], tuple[str, Key | None]]
 
     def __enter__(self) -> None:
@@ -34,17 +35,15 @@ class Deadly:
     ) -> None:
         """End the process on an error; a cancelled task is none."""
         if isinstance(error, Exception):
-            self.die(error)
+            self.exit(error)
 
-    def die(self, error: Exception) -> None:
-        """Tell what went wrong and where, in the log and in the status file, and end with exit code 1."""
+    def exit(self, error: Exception) -> None:
+        """Say what went wrong and where, in the log and in the status file, and end with exit code 1."""
         (at, key), what = self.where(), f"{type(error).__name__}: {error}"
+        status = self.status.status
         ours = isinstance(error, OlistError)
         hint = getattr(error, "hint", "")
-        log.error(
-            "stopped", app=self.told.status.app, error=what, at=at, key=key, hint=hint, exc_info=None if ours else error
-        )
-        status = self.told.status
+        log.error("stopped", app=status.app, error=what, at=at, key=key, hint=hint, exc_info=None if ours else error)
         status.phase, status.error = "failed", f"{what} (at {at}, key {key})"
-        self.told.publish()
+        self.status.publish()
         os._exit(1)

@@ -1,4 +1,4 @@
-"""What a worker writes when it takes a partition over, and in which order that lasts."""
+"""What a worker writes when a partition is assigned to it, and in which order that lasts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from olist.dead_letters import DeadLetters
 from olist.settings import Settings
 from olist.tables import ORDERS
 from stream_apps.app import FaustApp, Input, Key, Out
-from stream_apps.faust.memory import Memory, Remembered
+from stream_apps.faust.changelog import METADATA, Changelog, Entry, PartitionMetadata, RestoredPartition, decode_key
 from stream_apps.faust.names import names
-from stream_apps.faust.routes import key_from
-from stream_apps.faust.shell import Shell
-from stream_apps.faust.state import WORKER, Entry, Worker
-from stream_apps.faust.taking import Taker
-from stream_apps.faust.telling import Status, Told
-from stream_apps.faust.writer import Writer
+from stream_apps.faust.producer import AppProducer, BufferedProducer
+from stream_apps.faust.record_processor import RecordProcessor
+from stream_apps.faust.worker_loop import WorkerLoop
+from stream_apps.faust.worker_status import Status, StatusFile
 
 FLUSHED = "flushed"
 ROW = "a row"
@@ -61,10 +59,10 @@ class Written:
     def __init__(self) -> None:
         self.log: list[str] = []
 
-    def write(self, topic: str, key: bytes, value: bytes | None, *_: Any) -> None:
+    def produce(self, topic: str, key: bytes, value: bytes | None, *_: Any) -> None:
         if topic.endswith(".state"):
-            assert key_from(key) == WORKER
-            self.log.append(f"code {msgspec.json.decode(value or b'', type=Worker).code!r}")
+            assert decode_key(key) == METADATA
+            self.log.append(f"code {msgspec.json.decode(value or b'', type=PartitionMetadata).code!r}")
         else:
             self.log.append(ROW)
 
@@ -73,25 +71,25 @@ class Written:
             self.log.append(FLUSHED)
 
 
-class Remembering(Memory):
-    """Remembers what the test says."""
+class Given(Changelog):
+    """Holds what the test says."""
 
-    remembered: Remembered
+    content: RestoredPartition
 
-    def recall(self, partition: int) -> Remembered:
-        return self.remembered
+    def restore(self, partition: int) -> RestoredPartition:
+        return self.content
 
 
-def taken_over(remembered: Remembered, code: str) -> list[str]:
+def restored(content: RestoredPartition, code: str) -> list[str]:
     """What a worker of that version writes, in order."""
     settings, written = Settings(partitions=1), Written()
     named = names(settings, APP, "")
-    writer = cast(Writer, written)
-    memory = Remembering(settings, APP, named.state, writer)
-    memory.remembered = remembered
-    told = Told(Status(APP.name, named.group), None)
-    taker = Taker(APP, settings, named, memory, writer, cast(DeadLetters, None), told)
-    asyncio.run(Shell(settings, taker, {ORDERS.table: "id"}, code)._take_over(0))
+    changelog = Given(settings, APP, named.state)
+    changelog.content = content
+    status = StatusFile(Status(APP.name, named.group), None)
+    producer = AppProducer(APP, settings, named.by_key, changelog, cast(BufferedProducer, written), status)
+    processor = RecordProcessor(APP, settings, named.by_key, producer, cast(DeadLetters, None), status)
+    asyncio.run(WorkerLoop(settings, named.group, processor, changelog, {ORDERS.table: "id"}, code)._restore(0))
     return written.log
 
 
@@ -102,17 +100,17 @@ def states() -> dict[Key, Entry[Any]]:
 def test_rows_of_another_version_are_written_anew_between_two_notes_that_last() -> None:
     anew = ["code ''", FLUSHED, ROW, ROW, FLUSHED, "code 'new'", FLUSHED]
 
-    assert taken_over(Remembered(Worker("old"), states()), "new") == anew
+    assert restored(RestoredPartition(PartitionMetadata("old"), states()), "new") == anew
 
 
-@pytest.mark.parametrize("worker", [Worker(""), None])
-def test_rows_that_a_worker_left_half_written_are_written_anew_by_its_heir(worker: Worker | None) -> None:
-    assert taken_over(Remembered(worker, states()), "old").count(ROW) == 2
+@pytest.mark.parametrize("metadata", [PartitionMetadata(""), None])
+def test_rows_that_a_worker_left_half_written_are_written_anew_by_its_heir(metadata: PartitionMetadata | None) -> None:
+    assert restored(RestoredPartition(metadata, states()), "old").count(ROW) == 2
 
 
 def test_rows_of_the_same_version_are_left_alone() -> None:
-    assert taken_over(Remembered(Worker("same"), states()), "same") == ["code 'same'", FLUSHED]
+    assert restored(RestoredPartition(PartitionMetadata("same"), states()), "same") == ["code 'same'", FLUSHED]
 
 
 def test_a_new_partition_is_of_the_version_that_begins_it_before_its_first_record() -> None:
-    assert taken_over(Remembered(), "first") == ["code 'first'", FLUSHED]
+    assert restored(RestoredPartition(), "first") == ["code 'first'", FLUSHED]
