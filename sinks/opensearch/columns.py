@@ -6,12 +6,12 @@ from typing import Any
 
 from olist.contracts import Column, Contract
 from olist.errors import ContractRefused
-from sinks.type_names import columns_noted, noted
+from sinks.column_json import columns_from_json, columns_json
 
 
 def encoded(contract: Contract) -> dict[str, Any]:
     """Key and columns as JSON."""
-    return {"key": list(contract.key), "columns": noted(contract.columns)}
+    return {"key": list(contract.key), "columns": columns_json(contract.columns)}
 
 
 def decoded(where: str, meta: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Column, ...]]:
@@ -21,6 +21,6 @@ def decoded(where: str, meta: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Co
         ContractRefused: the index is of another make.
     """
     try:
-        return tuple(meta["key"]), columns_noted(meta["columns"])
+        return tuple(meta["key"]), columns_from_json(meta["columns"])
     except (KeyError, ValueError, TypeError) as error:
         raise ContractRefused(f"{where}: an index of another make is there", hint="rename or delete it") from error

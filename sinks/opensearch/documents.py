@@ -12,7 +12,7 @@ import polars as pl
 from olist.batches import COMMITTED_AT, OFFSET, OP, PARTITION
 from olist.contracts import Contract, GeoPoint
 from sinks.base import Refusal
-from sinks.json_values import json_value, moment
+from sinks.column_json import json_value, moment
 from sinks.opensearch.mapping import DELETED
 
 MOST_ID_BYTES = 512

@@ -27,7 +27,7 @@ from olist.errors import ContractRefused, PositionRefused, ServerTrouble, Stoppe
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.base import Refusal, SinkTable
-from sinks.latest_taken import ROW, send_latest
+from sinks.latest_accepted import ROW, send_latest
 from sinks.opensearch import bulk, positions
 from sinks.opensearch.client import SERVER, Client, Json
 from sinks.opensearch.columns import decoded

@@ -9,8 +9,8 @@ import psycopg
 
 from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Text, Timestamp, Type
 from olist.errors import ContractRefused
+from sinks.column_json import columns_from_json
 from sinks.postgres.ddl import SCHEMA, TRACE, table_name
-from sinks.type_names import columns_noted
 
 COLUMNS = b"""
 SELECT column_name, data_type, numeric_precision, numeric_scale,
@@ -75,7 +75,7 @@ def contract_type(
 def _list_of(where: str, note: str | None) -> ListOf:
     """What `ddl.note` wrote."""
     try:
-        return ListOf(columns_noted(msgspec.json.decode(note or "")))
+        return ListOf(columns_from_json(msgspec.json.decode(note or "")))
     except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
         raise ContractRefused(
             f"postgres {where} is jsonb without the comment that says which rows its lists hold",

@@ -10,7 +10,7 @@ import msgspec
 
 from olist.batches import COMMITTED_AT, OFFSET, PARTITION
 from olist.contracts import Column, Contract, Evolution, Float, Integer, ListOf, Money, Text, Timestamp, Type
-from sinks.type_names import noted
+from sinks.column_json import columns_json
 
 SCHEMA = "warehouse"
 
@@ -74,7 +74,7 @@ def comments(contract: Contract) -> str:
 
 def note(kind: ListOf) -> str:
     """The columns of a list's rows, as JSON."""
-    return msgspec.json.encode(noted(kind.columns)).decode()
+    return msgspec.json.encode(columns_json(kind.columns)).decode()
 
 
 def literal(text: str) -> str:

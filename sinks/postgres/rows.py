@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from olist.batches import OP
 from olist.contracts import Column, Contract, ListOf, Text
 from sinks.base import Refusal
-from sinks.json_values import json_text
+from sinks.column_json import json_text
 from sinks.postgres.ddl import column_names
 from sinks.postgres.statements import DELETED
 

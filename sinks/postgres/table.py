@@ -34,7 +34,7 @@ from olist.errors import PositionRefused, ServerTrouble, TargetRewound
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.base import Refusal, SinkTable
-from sinks.latest_taken import ROW, send_latest, taken
+from sinks.latest_accepted import ROW, latest_accepted, send_latest
 from sinks.postgres import positions
 from sinks.postgres.columns import live_columns
 from sinks.postgres.connection import SERVER, local_settings, reason, transaction, translated
@@ -143,7 +143,7 @@ class PostgresTable(SinkTable):
                 send=lambda rows: self._copy(connection, rows),
                 probe=lambda rows: self._probe(connection, rows),
             )
-            self._staged = taken(changes, self.contract.key, refused)
+            self._staged = latest_accepted(changes, self.contract.key, refused)
         return [refused[row] for row in sorted(refused)]
 
     def _probe(self, connection: psycopg.Connection, rows: pl.DataFrame) -> list[Refusal]:

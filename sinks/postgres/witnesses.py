@@ -29,7 +29,7 @@ import psycopg
 
 from olist.batches import OFFSET, OP, PARTITION
 from olist.contracts import Contract
-from sinks.json_values import json_value
+from sinks.column_json import json_value
 from sinks.postgres.ddl import literal, quoted, sql_type, table_name
 from sinks.postgres.positions import TABLE as POSITIONS
 

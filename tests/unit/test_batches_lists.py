@@ -16,7 +16,7 @@ from olist.changes import UNAVAILABLE, Position, codec
 from olist.contracts import FIRST_MICROS, LAST_MICROS
 from olist.errors import BadRecord
 from sinks.check.digest import digest
-from sinks.json_values import json_text
+from sinks.column_json import json_text
 from sinks.readback_values import JSON_TIME_FORMAT, from_json, typed
 from tests.laws.parcels import PARCELS, PARTITIONS, Item, parcel, topic_of, upserts
 from tests.laws.readers import plain

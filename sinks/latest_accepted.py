@@ -1,4 +1,4 @@
-"""The last change of each key that a target takes, found without sending a whole batch again for each refusal."""
+"""The last change of each key that a target accepts, found without sending a whole batch again for each refusal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def send_latest(
 ) -> dict[int, Refusal]:
     """Send the last change of each key that is not refused; return the refusals by row.
 
-    A refused change does not hide the one before it of the same key: the newest that the target takes is sent instead.
+    A refused change does not hide the one before it of the same key: the newest that the target accepts is sent instead.
     Of n refusals each key's changes before a refused one are offered in steps that double, so that all in all about as
     many rows again are offered as are refused.
 
@@ -41,13 +41,13 @@ def send_latest(
     return found
 
 
-def taken(frame: pl.DataFrame, key: Sequence[str], refused: Iterable[int]) -> pl.DataFrame:
+def latest_accepted(frame: pl.DataFrame, key: Sequence[str], refused: Iterable[int]) -> pl.DataFrame:
     """The last change of each key that is not refused."""
     return _last_per_key(_without(frame, refused), key)
 
 
 def _before_refused(behind: pl.DataFrame, key: Sequence[str], found: dict[int, Refusal], probe: Send) -> pl.DataFrame:
-    """Of each key the newest change that the target takes; those refused after it are added to `found`."""
+    """Of each key the newest change that the target accepts; those refused after it are added to `found`."""
     latest, depth = [behind.clear()], 1
     while behind.height:
         window = behind.group_by(key, maintain_order=True).tail(depth).select(behind.columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from sinks.base import Refusal
-from sinks.latest_taken import ROW, send_latest, taken
+from sinks.latest_accepted import ROW, latest_accepted, send_latest
 
 
 class Choosy:
@@ -33,7 +33,7 @@ def changes(*keys: str) -> pl.DataFrame:
 
 def refused_of(frame: pl.DataFrame, target: Choosy) -> list[int]:
     refused = send_latest(frame, ("key",), [], target.send, target.probe)
-    assert target.sent == set(taken(frame, ("key",), refused)[ROW])
+    assert target.sent == set(latest_accepted(frame, ("key",), refused)[ROW])
     return sorted(refused)
 
 
@@ -43,7 +43,7 @@ def test_without_refusals_each_key_is_sent_once() -> None:
     assert (target.sent, target.offered) == ({1, 2}, 2)
 
 
-def test_the_newest_change_that_is_taken_is_sent_and_those_after_it_are_named() -> None:
+def test_the_newest_change_that_is_accepted_is_sent_and_those_after_it_are_named() -> None:
     target = Choosy({1, 3, 4, 5})
     assert refused_of(changes("a", "a", "a", "a", "a", "b"), target) == [3, 4, 5]
     assert target.sent == {2}
@@ -65,7 +65,7 @@ def test_many_refusals_of_one_key_cost_steps_that_double() -> None:
     assert target.offered <= 18_001 + 2 * 2_000
 
 
-def test_a_key_of_which_nothing_is_taken_is_left_out() -> None:
+def test_a_key_of_which_nothing_is_accepted_is_left_out() -> None:
     target = Choosy({0, 1, 2})
     assert refused_of(changes("a", "a", "a", "b"), target) == [0, 1, 2]
     assert target.sent == {3}
