@@ -20,6 +20,7 @@ from sinks.opensearch.client import Client
 from sinks.opensearch.mapping import index_name
 from sinks.postgres import positions
 
+POSITIONS_EXIST = b"SELECT to_regclass(%s) IS NOT NULL"
 POINTER = b"SELECT metadata_location FROM iceberg_tables WHERE table_name = %s"
 
 
@@ -82,7 +83,7 @@ class Warehouse(_Database):
 
     def news(self) -> Reach | None:
         """By the sink's own table."""
-        if self.database.execute(positions.EXISTS, (positions.TABLE,)).fetchone() != (True,):
+        if self.database.execute(POSITIONS_EXIST, (positions.TABLE,)).fetchone() != (True,):
             return None
         found = positions.read(self.database, self.contract.table)
         if found is None or found.next == self._last:

@@ -1,1 +1,11 @@
-"""Any topic into any target: one contract, one runner, one folder per target."""
+"""Any topic into any target: one contract, one runtime, one folder per target.
+
+Read in this order:
+
+1. `base`                             what a target promises
+2. `runtime`                          polls topics and hands batches to tables
+3. `postgres`, `opensearch`, `iceberg`  the targets
+4. `latest_accepted`, `column_json`   what targets share
+5. `cli`, `status`, `group`, `histories`  the commands
+6. `readback`, `check`                targets read back, and compared with their topics
+"""

@@ -19,9 +19,9 @@ def send_latest(
 ) -> dict[int, Refusal]:
     """Send the last change of each key that is not refused; return the refusals by row.
 
-    A refused change does not hide the one before it of the same key: the newest that the target accepts is sent instead.
-    Of n refusals each key's changes before a refused one are offered in steps that double, so that all in all about as
-    many rows again are offered as are refused.
+    A refused change does not hide the one before it of the same key: the newest that the target accepts is sent
+    instead. Of n refusals each key's changes before a refused one are offered in steps that double, so that all in all
+    about as many rows again are offered as are refused.
 
     Args:
         frame: the changes in order, numbered by `ROW`.

@@ -2,17 +2,19 @@
 
 `_source` keeps what was sent, to the letter: money as its string, moments to the microsecond. The indexed values beside
 it are for searching: a date there has milliseconds, money is a scaled float. Integers of either width are ``long`` and
-money's precision is not in the mapping, so that a widened column needs no new index.
+money's precision is not in the mapping, so that a widened column needs no new index. The contract's key and columns are
+noted in ``_meta`` and read back from there, so that the contract's own rules judge a change.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from olist.batches import COMMITTED_AT, OFFSET, PARTITION
 from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Text, Timestamp, Type
 from olist.errors import ContractRefused
-from sinks.opensearch.columns import encoded
+from sinks.column_json import columns_from_json, columns_json
 
 DELETED = "_deleted"
 GENERATION = 1  # of the index behind the alias; a rebuild beside the old one would count up
@@ -28,6 +30,18 @@ TRACE: dict[str, dict[str, Any]] = {
     OFFSET: {"type": "long"},
     COMMITTED_AT: DATE,
 }
+
+
+SETTINGS: dict[str, Any] = {
+    "number_of_shards": 1,
+    "auto_expand_replicas": "0-1",
+    "refresh_interval": "1s",
+    "hidden": True,
+    # Somebody's template may name pipelines for every index; documents are indexed as they are sent.
+    "default_pipeline": "_none",
+    "final_pipeline": "_none",
+}
+WRITTEN_TO: dict[str, Any] = {"is_hidden": True, "is_write_index": True}
 
 
 def alias_name(contract: Contract) -> str:
@@ -87,16 +101,13 @@ def mapping(contract: Contract) -> dict[str, Any]:
     return {"dynamic": "strict", "_meta": encoded(contract), "properties": fields | TRACE}
 
 
-SETTINGS: dict[str, Any] = {
-    "number_of_shards": 1,
-    "auto_expand_replicas": "0-1",
-    "refresh_interval": "1s",
-    "hidden": True,
-    # Somebody's template may name pipelines for every index; documents are indexed as they are sent.
-    "default_pipeline": "_none",
-    "final_pipeline": "_none",
-}
-WRITTEN_TO: dict[str, Any] = {"is_hidden": True, "is_write_index": True}
+def deleted_below(offsets: Mapping[int, int]) -> dict[str, Any]:
+    """The query for documents of deleted rows whose change lies below its partition's offset."""
+    old = [
+        {"bool": {"filter": [{"term": {PARTITION: partition}}, {"range": {OFFSET: {"lt": offset}}}]}}
+        for partition, offset in offsets.items()
+    ]
+    return {"bool": {"filter": [{"term": {DELETED: True}}], "should": old, "minimum_should_match": 1}}
 
 
 def aliases(contract: Contract) -> dict[str, Any]:
@@ -127,3 +138,20 @@ def _plain(value: Any) -> Any:
     """Settings come back as texts, a scaling factor with a point."""
     text = str(value).lower()
     return text.removesuffix(".0") if isinstance(value, bool | int | float | str) else value
+
+
+def encoded(contract: Contract) -> dict[str, Any]:
+    """Key and columns as JSON."""
+    return {"key": list(contract.key), "columns": columns_json(contract.columns)}
+
+
+def decoded(where: str, meta: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Column, ...]]:
+    """Key and columns of an index.
+
+    Raises:
+        ContractRefused: the index is of another make.
+    """
+    try:
+        return tuple(meta["key"]), columns_from_json(meta["columns"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise ContractRefused(f"{where}: an index of another make is there", hint="rename or delete it") from error

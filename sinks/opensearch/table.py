@@ -23,18 +23,19 @@ import structlog
 
 from olist.batches import Batch
 from olist.contracts import Contract, evolve
-from olist.errors import ContractRefused, PositionRefused, ServerTrouble, Stopped, TargetRewound
+from olist.errors import BadInput, ContractRefused, PositionRefused, ServerTrouble, Stopped, TargetRewound
 from olist.positions import Positions
 from olist.settings import Settings
 from sinks.base import Refusal, SinkTable
 from sinks.latest_accepted import ROW, send_latest
-from sinks.opensearch import bulk, positions
+from sinks.opensearch import positions
 from sinks.opensearch.client import SERVER, Client, Json
-from sinks.opensearch.columns import decoded
-from sinks.opensearch.documents import refused_ids, with_ids, with_lines
+from sinks.opensearch.documents import refused_ids, send, with_ids, with_lines
 from sinks.opensearch.mapping import (
     alias_name,
     aliases,
+    decoded,
+    deleted_below,
     deviations,
     index_body,
     index_name,
@@ -176,8 +177,7 @@ class OpenSearchTable(SinkTable):
             return []
         made = with_lines(self.contract, rows)
         return [
-            Refusal(int(made[ROW][outcome.row]), outcome.reason)
-            for outcome in bulk.send(self._client, self._alias, made)
+            Refusal(int(made[ROW][outcome.row]), outcome.reason) for outcome in send(self._client, self._alias, made)
         ]
 
     def commit(self, batch: Batch, held: Positions) -> Positions:
@@ -198,6 +198,22 @@ class OpenSearchTable(SinkTable):
             raise TargetRewound(f"{self.where}: deleted and made again, or restored, since this process opened it")
         if not there.get("aliases", {}).get(self._alias, {}).get("is_write_index"):
             raise TargetRewound(f"{self.where}: its alias {self._alias} was removed since this process opened it")
+
+    def purge_deleted(self, positions: Positions, keep: int = 1_000_000) -> int:
+        """Remove the documents of rows that were deleted long ago; return how many went.
+
+        Such a document guards its key against older changes that come late, for `keep` offsets of its partition below
+        the positions. It must not go sooner: OpenSearch's own tombstone takes the version after the document's, which
+        could be that of the key's next change.
+
+        Raises:
+            BadInput: `keep` is below 1.
+        """
+        if keep < 1:
+            raise BadInput(f"keep is {keep}; at least 1 offset must lie between a purged delete and the position")
+        query = deleted_below({partition: offset - keep for partition, offset in positions.next.items()})
+        path = f"/{self._index}/_delete_by_query"
+        return int(self._client.ask("POST", path, {"query": query}, conflicts="proceed", refresh="true")["deleted"])
 
     def drop(self) -> None:
         """Delete the index, its template and its positions. Cut short anywhere, the next `open` starts afresh."""

@@ -18,7 +18,7 @@ from olist.positions import Positions
 from olist.settings import Settings
 from sinks.postgres import positions as stored
 from sinks.postgres.connection import connect, transaction
-from sinks.postgres.ddl import SCHEMA, listed, table_name
+from sinks.postgres.schema import SCHEMA, listed, table_name
 from sinks.readback import CHUNK_ROWS, Reading, names
 from sinks.readback_values import typed
 

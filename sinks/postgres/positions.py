@@ -1,16 +1,41 @@
-"""Positions in the warehouse: one row per table and partition, moved in the transaction that moves the rows.
+"""Positions in the warehouse, and witnesses: rows that must be there if the positions speak of the table as it is.
 
-One row per partition lets two processes that own different partitions commit the same table side by side. Each keeps
-witnesses of the rows that it speaks of: see `sinks.postgres.witnesses`.
+Positions are one row per table and partition, moved in the transaction that moves the rows, so that two processes that
+own different partitions commit the same table side by side.
+
+Positions and rows move in one transaction, but people move one without the other: TRUNCATE, a table dropped and made
+again, a restore of one table from an older dump. No mark of the table tells: its oid survives TRUNCATE, its file number
+changes with VACUUM FULL, a restore of the whole database changes both although nothing is lost, and an older dump
+brings an older state under every name and comment that it had. The rows themselves tell. So each position keeps,
+written in the transaction that moved it, the last two changes of its partition that took effect, as witnesses:
+
+- ``present``: the row last written; it must be there, with this offset or a later one;
+- ``absent``: the row last deleted; it must not be there with an earlier offset.
+
+What moves a table as a whole (VACUUM FULL, CLUSTER, ALTER TABLE, a restore of everything) moves them too, and all is
+well. What does not leaves one of them wrong: an emptied table lacks the present ones, an older state has the last
+change of each partition undone. They are looked up by primary key when the table is opened and in every commit, after
+the positions are locked, so rows that went a moment ago are noticed before more are written.
+
+Not seen: rows that were changed by hand beside the witnesses. `olist check` compares them all.
+
+A witness counts for the very position it was written with (``next``); an older version of the sink moves positions and
+leaves it behind. Positions without a witness get one from the table's rows when it is opened.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import polars as pl
 import psycopg
 
+from olist.batches import OFFSET, OP, PARTITION
+from olist.contracts import Contract
 from olist.errors import Fenced
 from olist.positions import Positions
-from sinks.postgres.ddl import SCHEMA
+from sinks.column_json import json_value
+from sinks.postgres.schema import SCHEMA, literal, quoted, sql_type, table_name
 
 TABLE = f"{SCHEMA}.sink_positions"
 
@@ -26,7 +51,6 @@ CREATE TABLE {TABLE} (
   PRIMARY KEY (table_name, partition)
 )
 """.encode()
-EXISTS = b"SELECT to_regclass(%s) IS NOT NULL"
 COLUMNS = b"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
 ADD_WITNESS = f"ALTER TABLE {TABLE} ADD COLUMN witness jsonb".encode()  # one of an older version has none
 READ = f"SELECT topic, topic_id, partition, next_offset FROM {TABLE} WHERE table_name = %s".encode()
@@ -44,6 +68,14 @@ FROM unnest(%s::integer[], %s::bigint[], %s::text[], %s::text[]) AS v(partition,
 WHERE p.table_name = %s AND p.partition = v.partition
 """.encode()
 FORGET = f"DELETE FROM {TABLE} WHERE table_name = %s".encode()
+
+# Locked, so that no other process moves them while they are given a witness.
+UNKNOWN = f"""
+SELECT partition FROM {TABLE} WHERE table_name = %s AND next_offset > 0
+AND (witness->>'next')::bigint IS DISTINCT FROM next_offset ORDER BY partition FOR UPDATE
+""".encode()
+
+DELETED = "_deleted"
 
 Rows = list[tuple[str, str, int, int]]
 
@@ -98,3 +130,102 @@ def _positions(rows: Rows) -> Positions | None:
         return None
     topic, topic_id, *_ = rows[0]
     return Positions(topic, topic_id, {partition: offset for _, _, partition, offset in sorted(rows)})
+
+
+class Broken(NamedTuple):
+    """A witness that the table's rows contradict."""
+
+    partition: int
+    row: str  # key and offset, as JSON
+    present: bool
+
+    def __str__(self) -> str:
+        state = "is not there" if self.present else "is there again, although it was deleted"
+        return f"the row {self.row} of partition {self.partition} {state}"
+
+
+class Witnesses:
+    """One contract's witnesses: found in a batch, and looked up in the table."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._values = [json_value(column) for column in contract.key_columns]
+        table, offset = table_name(contract), quoted(OFFSET)
+        record = ", ".join(f"{quoted(c.name)} {sql_type(c.type)}" for c in contract.key_columns)
+        same = " AND ".join(f"t.{quoted(name)} = w.{quoted(name)}" for name in contract.key)
+        self._broken = _broken(table, f"{record}, {offset} bigint", same).encode()
+        self._emptied = f"""
+UPDATE {TABLE} p SET witness = p.witness - 'present'
+WHERE p.table_name = %s AND p.partition = ANY(%s) AND p.witness ? 'present' AND NOT EXISTS (
+  SELECT FROM jsonb_to_record(p.witness->'present') AS w({record}) JOIN {table} t ON {same})
+""".encode()
+        pairs = ", ".join(f"{literal(name)}, t.{quoted(name)}" for name in (*contract.key, OFFSET))
+        self._adopt = _adopt(table, pairs).encode()
+        self._is_empty = f"SELECT NOT EXISTS (SELECT FROM {table})".encode()
+
+    def last_changes(self, rows: pl.DataFrame) -> dict[int, dict[str, str]]:
+        """By partition the last row written (``present``) and the last one deleted (``absent``) of a batch, as JSON.
+
+        `rows` are the last changes of their keys.
+        """
+        kind = (pl.col(OP) == "d").alias(DELETED)
+        last = rows.filter(pl.col(OFFSET) == pl.col(OFFSET).max().over(PARTITION, kind))
+        text = pl.struct(*self._values, pl.col(OFFSET)).struct.json_encode().alias("row")
+        found: dict[int, dict[str, str]] = {}
+        for partition, deleted, row in last.select(PARTITION, kind, text).iter_rows():
+            found.setdefault(partition, {})["absent" if deleted else "present"] = row
+        return found
+
+    def broken(self, connection: psycopg.Connection, table: str) -> list[Broken]:
+        """The witnesses of all partitions that the rows contradict, in one snapshot of both."""
+        return [Broken(*row) for row in connection.execute(self._broken, (table,)).fetchall()]
+
+    def forget_deleted(self, connection: psycopg.Connection, table: str, partitions: list[int]) -> None:
+        """Drop the present witnesses that this transaction has deleted, and for which its batch had no other."""
+        connection.execute(self._emptied, (table, partitions))
+
+    def adopt(self, connection: psycopg.Connection, table: str) -> bool:
+        """Give positions that have none a witness from the rows there; whether any had none."""
+        unknown = connection.execute(UNKNOWN, (table,)).fetchall()
+        if unknown:
+            connection.execute(self._adopt, ([partition for (partition,) in unknown], table))
+        return bool(unknown)
+
+    def is_empty(self, connection: psycopg.Connection) -> bool:
+        """Whether the table has no row at all."""
+        return connection.execute(self._is_empty).fetchone() == (True,)
+
+
+def _broken(table: str, record: str, same: str) -> str:
+    """Each witness is looked up by itself, so that the primary key is used and the table never scanned."""
+    offset = quoted(OFFSET)
+    return f"""
+SELECT p.partition, e.doc::text, e.present
+FROM {TABLE} p
+CROSS JOIN LATERAL (VALUES (p.witness->'present', true), (p.witness->'absent', false)) AS e(doc, present)
+CROSS JOIN LATERAL jsonb_to_record(e.doc) AS w({record})
+LEFT JOIN LATERAL (SELECT t.{offset} AS there FROM {table} t WHERE {same} OFFSET 0) r ON true
+WHERE p.table_name = %s AND (p.witness->>'next')::bigint = p.next_offset
+  AND CASE WHEN e.present THEN coalesce(r.there, -1) < w.{offset} ELSE r.there < w.{offset} END
+ORDER BY p.partition, e.present DESC
+"""
+
+
+def _adopt(table: str, pairs: str) -> str:
+    """The row with the highest offset of each partition: one pass over the table for the offset, one for the row."""
+    partition, offset = quoted(PARTITION), quoted(OFFSET)
+    return f"""
+UPDATE {TABLE} p
+SET witness = jsonb_strip_nulls(jsonb_build_object('next', p.next_offset, 'present', found.row))
+FROM unnest(%s::integer[]) AS q(partition) LEFT JOIN (
+  SELECT m.partition, jsonb_build_object({pairs}) AS row
+  FROM (SELECT {partition} AS partition, max({offset}) AS last FROM {table} GROUP BY 1) m
+  JOIN {table} t ON t.{partition} = m.partition AND t.{offset} = m.last
+) found ON found.partition = q.partition
+WHERE p.table_name = %s AND p.partition = q.partition
+"""
+
+
+def described(broken: list[Broken]) -> str:
+    """The first few."""
+    more = f", and {len(broken) - 3} more" if len(broken) > 3 else ""
+    return "; ".join(map(str, broken[:3])) + more

@@ -36,15 +36,11 @@ from olist.settings import Settings
 from sinks.base import Refusal, SinkTable
 from sinks.latest_accepted import ROW, latest_accepted, send_latest
 from sinks.postgres import positions
-from sinks.postgres.columns import live_columns
-from sinks.postgres.connection import SERVER, local_settings, reason, transaction, translated
-from sinks.postgres.ddl import alter_table, comments, create_table, table_name
+from sinks.postgres.connection import SERVER, local_settings, pool_of, reason, transaction, translated
 from sinks.postgres.mart_views import set_aside, take_down, views_over
-from sinks.postgres.pool import pool_of
-from sinks.postgres.rows import CsvRows, csv, refused_rows
-from sinks.postgres.schema_lock import ALONE
-from sinks.postgres.statements import BEGIN, LIMIT_IDLE, Statements
-from sinks.postgres.witnesses import Witnesses, described
+from sinks.postgres.positions import Witnesses, described
+from sinks.postgres.schema import ALONE, alter_table, comments, create_table, live_columns, table_name
+from sinks.postgres.staging import BEGIN, LIMIT_IDLE, CsvRows, Statements, csv, refused_rows
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from olist.stack.local import Stack
 from olist.tables import CUSTOMERS, ORDERS, TABLES, Order
 from sinks.base import TARGETS
 from sinks.check.run import check
-from sinks.postgres.ddl import table_name
+from sinks.postgres.schema import table_name
 from tests.commands import olist
 from tests.faults.shop import Shop, Sink, assert_ranges_join
 from tests.laws import removals

@@ -10,7 +10,7 @@ from pathlib import Path
 from olist.settings import Settings
 from olist.tables import TABLES
 from sinks.opensearch.mapping import index_body, index_name
-from sinks.postgres.ddl import create_table
+from sinks.postgres.schema import create_table
 from stream_apps.app import FlinkApp
 from stream_apps.catalogue import apps
 from stream_apps.flink.ddl import insert, statements

@@ -27,7 +27,7 @@ from olist.settings import Settings
 from sinks.opensearch.mapping import alias_name, index_name
 from sinks.opensearch.positions import INDEX as POSITIONS
 from sinks.postgres import positions
-from sinks.postgres.ddl import table_name
+from sinks.postgres.schema import table_name
 
 
 class Hand(ABC):

@@ -225,7 +225,7 @@ def test_a_value_that_the_warehouse_was_altered_to_hold_is_broken_and_not_rounde
     parcels.carry("postgres")
     import psycopg
 
-    from sinks.postgres.ddl import table_name
+    from sinks.postgres.schema import table_name
 
     with psycopg.connect(parcels.settings.postgres_url) as connection:
         name = table_name(parcels.contract)

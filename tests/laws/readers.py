@@ -22,7 +22,7 @@ from olist.lake.catalog import identifier, open_catalog
 from olist.lake.live_rows import live_rows
 from olist.settings import Settings
 from sinks.opensearch.mapping import alias_name
-from sinks.postgres.ddl import column_names, listed, table_name
+from sinks.postgres.schema import column_names, listed, table_name
 from tests.laws import fake
 
 Rows = list[dict[str, Any]]

@@ -9,7 +9,7 @@ from olist.contracts import Contract
 from olist.lake.catalog import identifier, open_catalog
 from olist.settings import Settings
 from sinks.opensearch.mapping import index_name
-from sinks.postgres.ddl import table_name
+from sinks.postgres.schema import table_name
 from tests.laws import fake
 
 

@@ -10,9 +10,7 @@ import requests
 
 from olist.contracts import Contract
 from olist.stack.local import Stack
-from sinks.opensearch.client import Client
 from sinks.opensearch.mapping import alias_name, index_name
-from sinks.opensearch.purge import purge
 from sinks.opensearch.table import OpenSearchTable
 from tests.laws.parcels import delete, fresh, neighbour, parcel, upsert, upserts
 from tests.laws.targets import write
@@ -68,10 +66,8 @@ def test_deleted_rows_leave_when_the_positions_have_moved_on(stack: Stack, index
     held = write(index, [delete(contract, ("p1", 1), 10), upsert(contract, neighbour(), 20)])
     everything = f"{stack.settings.opensearch_url}/{index_name(contract)}"
     assert found(everything, {"match_all": {}}) == {"p1|1", f"{neighbour().parcel_id}|1"}
-    client = Client(stack.settings)
-    assert purge(client, contract, held, keep=11) == 0
-    assert purge(client, contract, held, keep=10) == 1
+    assert index.purge_deleted(held, keep=11) == 0
+    assert index.purge_deleted(held, keep=10) == 1
     assert found(everything, {"match_all": {}}) == {f"{neighbour().parcel_id}|1"}
     write(index, [upsert(contract, parcel(), 21)], held)
     assert found(everything, {"term": {"parcel_id": "p1"}}) == {"p1|1"}
-    client.close()

@@ -13,7 +13,7 @@ from olist.batches import COMMITTED_AT, decode_batch
 from olist.contracts import Contract
 from olist.errors import ContractRefused, ServerTrouble, Stopped
 from olist.stack.local import Stack
-from sinks.postgres.ddl import table_name
+from sinks.postgres.schema import table_name
 from sinks.postgres.table import PostgresTable
 from tests.laws.parcels import PARTITIONS, fresh, parcel, topic_of, upserts
 from tests.laws.targets import start_of, write

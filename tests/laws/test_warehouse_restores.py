@@ -14,8 +14,8 @@ from olist.contracts import Contract
 from olist.errors import PositionRefused, TargetRewound
 from olist.positions import Positions
 from olist.stack.local import Stack
-from sinks.postgres.ddl import table_name
 from sinks.postgres.positions import TABLE
+from sinks.postgres.schema import table_name
 from sinks.postgres.table import PostgresTable
 from tests.laws.parcels import delete, fresh, neighbour, parcel, upsert, upserts
 from tests.laws.targets import write

@@ -9,8 +9,7 @@ import pytest
 from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Row, Str, Text, Timestamp, Type
 from olist.errors import ContractRefused
 from olist.tables import TABLES
-from sinks.opensearch.columns import decoded, encoded
-from sinks.opensearch.mapping import deviations, field, index_body, index_name, mapping, takes
+from sinks.opensearch.mapping import decoded, deviations, encoded, field, index_body, index_name, mapping, takes
 from tests.laws.parcels import PARCELS
 
 

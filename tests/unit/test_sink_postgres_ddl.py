@@ -26,8 +26,7 @@ from olist.contracts import (
     evolve,
 )
 from olist.errors import ContractRefused
-from sinks.postgres.columns import contract_type
-from sinks.postgres.ddl import alter_table, comments, create_table, note, quoted, sql_type
+from sinks.postgres.schema import alter_table, comments, contract_type, create_table, note, quoted, sql_type
 
 
 class Old(Row):

@@ -8,7 +8,7 @@ from decimal import Decimal
 from io import StringIO
 
 from olist.batches import decode_batch
-from sinks.postgres.rows import MOST_KEY_BYTES, csv, refused_rows
+from sinks.postgres.staging import MOST_KEY_BYTES, csv, refused_rows
 from tests.laws.parcels import PARCELS, PARTITIONS, Item, Parcel, delete, parcel, topic_of, upserts
 
 

@@ -12,7 +12,7 @@ from sinks.postgres.connection import connect, transaction
 from sinks.postgres.mart_views import SCHEMA, StoredView, all_views, put_back, take_down, views_over
 from sinks.postgres.marts.catalogue import mart_views
 from sinks.postgres.marts.plan import Planned, plan
-from sinks.postgres.schema_lock import ALONE
+from sinks.postgres.schema import ALONE
 
 Done = Literal["created", "replaced", "unchanged", "skipped"]
 DONE: dict[str, Done] = {"new": "created", "changed": "replaced", "unchanged": "unchanged", "waiting": "skipped"}

@@ -8,8 +8,8 @@ from functools import lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from sinks.postgres.ddl import SCHEMA as WAREHOUSE
 from sinks.postgres.mart_views import SCHEMA
+from sinks.postgres.schema import SCHEMA as WAREHOUSE
 
 FOLDER = Path(__file__).parent / "views"
 
