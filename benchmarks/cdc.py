@@ -160,10 +160,10 @@ def _backlog(current: Settings, dataset: Dataset, connect: psutil.Process, diffe
     with fresh_shop(current) as shop:
         shop.capture(**different)
         shop.wait()
-        shop.worker.ask(shop.name, "stop")
+        shop.client.ask(shop.name, "stop")
         changes = shop.replay(dataset)
         cpu = sum(connect.cpu_times()[:2])
-        shop.worker.ask(shop.name, "resume")
+        shop.client.ask(shop.name, "resume")
         shop.wait()
         used = sum(connect.cpu_times()[:2]) - cpu
         found = records_of_all(shop.settings, TABLES.values())

@@ -74,7 +74,7 @@ def refuse_lost_slot(settings: Settings) -> None:
         raise Stopped(
             f"slot {slot_name(settings)} is lost: it was not read while more WAL was written than PostgreSQL keeps "
             "(max_slot_wal_keep_size), so changes are missing",
-            hint="`olist connect delete --drop-slot`, then `olist connect apply` reads the tables anew",
+            hint="`olist connect delete --drop-slot`, then `olist connect apply` takes a new snapshot of the tables",
         )
 
 
@@ -151,7 +151,7 @@ def until_snapshot_done(settings: Settings, within_s: float, check: Check, offse
     deadline = time.monotonic() + within_s
     until_caught_up(settings, within_s, check)
     while any(key.startswith(SNAPSHOT_UNDER_WAY) for offset in offsets() for key in offset):
-        _look_at_clock(deadline, check)
+        _raise_if_late(deadline, check)
         time.sleep(LOOK_EVERY_S)
     until_caught_up(settings, max(1.0, deadline - time.monotonic()), check)
 
@@ -162,16 +162,16 @@ def _until_marked(settings: Settings, deadline: float, check: Check) -> None:
     with connect(settings) as connection:
         connection.execute(sql.SQL(MARK).format(sql.Identifier(HEARTBEAT), sql.Literal(token)))
     while (now := before or _state(settings, topic)) is None:
-        _look_at_clock(deadline, check)
+        _raise_if_late(deadline, check)
         time.sleep(LOOK_EVERY_S)
     start = now.end if before else now.first
     for records in follow(settings, topic, start):
         if any(token == _token(record.value()) for record in records):
             return
-        _look_at_clock(deadline, check)
+        _raise_if_late(deadline, check)
 
 
-def _look_at_clock(deadline: float, check: Check) -> None:
+def _raise_if_late(deadline: float, check: Check) -> None:
     check()
     if time.monotonic() > deadline:
         raise ServerTrouble(

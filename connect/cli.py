@@ -8,14 +8,12 @@ from typing import Any
 import click
 import msgspec
 
-from connect import beginning, capture, mongodb, postgres
-from connect.apply import apply, bootstrap, check
-from connect.changes_of import changes
+from connect import capture, initial_snapshot, mongodb, postgres
+from connect.apply import apply, bootstrap, check, remove, remove_with_slot
 from connect.committed import text
+from connect.config_diff import changes
+from connect.connect_client import ConnectClient, state_line, until_paused, until_running
 from connect.postgres import Config, connector_name, slot_name
-from connect.removal import remove, remove_with_slot
-from connect.watch import told, until_paused, until_running
-from connect.worker import Worker
 from olist.contracts import Contract
 from olist.errors import BadInput
 from olist.printable import LINES, printable
@@ -61,9 +59,9 @@ def render(source: str) -> None:
 @click.option("--dry-run", is_flag=True, help="show the difference and change nothing; exit code 2 if there is one")
 def apply_command(source: str, yes: bool, dry_run: bool) -> None:
     """Create or change a connector, and return when it runs. Nothing is touched when nothing differs."""
-    current, worker = settings(), Worker(settings().connect_url)
+    current, client = settings(), ConnectClient(settings().connect_url)
     config = _config(current, source)
-    there = worker.config(config["name"])
+    there = client.config(config["name"])
 
     def agree() -> bool:
         return yes or click.confirm("apply?", abort=True, err=True)
@@ -73,27 +71,27 @@ def apply_command(source: str, yes: bool, dry_run: bool) -> None:
         click.echo("\n".join(map(str, edits)) or "nothing to change")
         sys.exit(2 if edits else 0)
     if source == "postgres":
-        beginning.filled_tables(current, TABLES.values())  # before the plugin says it less plainly
+        initial_snapshot.filled_tables(current, TABLES.values())  # before the plugin says it less plainly
         capture.refuse_lost_slot(current)
-        apply(worker, config, click.echo, agree, lambda: beginning.before_start(current, TABLES.values()))
-        bootstrap(current, worker, config["name"], click.echo)
+        apply(client, config, click.echo, agree, lambda: initial_snapshot.prepare_source(current, TABLES.values()))
+        bootstrap(current, client, config["name"], click.echo)
     else:
-        apply(worker, config, click.echo, agree)
+        apply(client, config, click.echo, agree)
 
 
 @command.command("status")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="how to print it")
 def status(output: str) -> None:
     """Show every connector, its tasks and the slots. Exit code 1 when one does not run, with its trace."""
-    current, worker = settings(), Worker(settings().connect_url)
-    found = [one for name in worker.connectors() if (one := worker.status(name)) is not None]
-    held = slots(current)
+    current, client = settings(), ConnectClient(settings().connect_url)
+    found = [one for name in client.connectors() if (one := client.status(name)) is not None]
+    found_slots = slots(current)
     if output == "json":
-        click.echo(msgspec.json.encode({"connectors": found, "slots": facts(held, current.slot_warning_mb)}))
+        click.echo(msgspec.json.encode({"connectors": found, "slots": facts(found_slots, current.slot_warning_mb)}))
     else:
         for one in found:
-            click.echo(printable(f"{one.name}: {told(one)}" + (f"\n{one.trace}" if one.trace else ""), LINES))
-        for slot in held:
+            click.echo(printable(f"{one.name}: {state_line(one)}" + (f"\n{one.trace}" if one.trace else ""), LINES))
+        for slot in found_slots:
             warning = slot.warning(current.slot_warning_mb)
             click.echo(slot.line() + (f"  WARNING: {warning}" if warning else ""))
         click.echo("" if found else "no connector; `olist connect apply` creates it", nl=not found)
@@ -104,11 +102,11 @@ def status(output: str) -> None:
 @source_argument
 def restart(source: str) -> None:
     """Restart a connector and its task, and return when they run."""
-    worker, name = _there(source)
+    client, name = _there(source)
     _refuse_lost_slot(source)
-    before = worker.status(name)
-    worker.restart(name)
-    until_running(worker, name, past="" if before is None else before.trace)
+    before = client.status(name)
+    client.restart(name)
+    until_running(client, name, past="" if before is None else before.trace)
     click.echo(f"{name}: running")
 
 
@@ -116,9 +114,9 @@ def restart(source: str) -> None:
 @source_argument
 def pause(source: str) -> None:
     """Stop reading; the slot keeps the WAL meanwhile."""
-    worker, name = _there(source)
-    worker.ask(name, "pause")
-    until_paused(worker, name)
+    client, name = _there(source)
+    client.ask(name, "pause")
+    until_paused(client, name)
     click.echo(f"{name}: paused; its slot keeps what the shop writes until `olist connect resume`")
 
 
@@ -126,10 +124,10 @@ def pause(source: str) -> None:
 @source_argument
 def resume(source: str) -> None:
     """Go on where it stopped."""
-    worker, name = _there(source)
+    client, name = _there(source)
     _refuse_lost_slot(source)
-    worker.ask(name, "resume")
-    until_running(worker, name)
+    client.ask(name, "resume")
+    until_running(client, name)
     click.echo(f"{name}: running")
 
 
@@ -140,12 +138,12 @@ def resume(source: str) -> None:
 def delete(source: str, yes: bool, drop_slot: bool | None) -> None:
     """Delete a connector, and its replication slot if you say so.
 
-    With the slot it can be applied again and goes on without a gap; without it, it begins anew with a snapshot of what
+    With the slot it can be applied again and goes on without a gap; without it, it starts over with a snapshot of what
     the tables hold then, and a row that was deleted in between stays on the topics. A slot that was kept, or that a
     delete which was cut off left, is dropped by another one.
     """
-    current, worker = settings(), Worker(settings().connect_url)
-    name, there = _name(current, source), worker.config(_name(current, source)) is not None
+    current, client = settings(), ConnectClient(settings().connect_url)
+    name, there = _name(current, source), client.config(_name(current, source)) is not None
     if there and not yes:
         click.confirm(f"delete {name}?", abort=True, err=True)
     if source == "postgres" and drop_slot is None:
@@ -153,13 +151,13 @@ def delete(source: str, yes: bool, drop_slot: bool | None) -> None:
     if not there and not drop_slot:
         raise _nothing_there(name)
     if source != "postgres":
-        _say_deleted(name, remove(worker, name, offsets=bool(drop_slot)))
+        _say_deleted(name, remove(client, name, offsets=bool(drop_slot)))
     elif drop_slot:
-        deleted, dropped = remove_with_slot(current, worker, name)
+        deleted, dropped = remove_with_slot(current, client, name)
         _say_deleted(name, deleted)
         click.echo(f"slot {slot_name(current)}: {'dropped' if dropped else 'was not there'}")
     else:
-        _say_deleted(name, remove(worker, name, offsets=False))
+        _say_deleted(name, remove(client, name, offsets=False))
         kept = capture.own_slot(current) is not None
         click.echo(f"slot {slot_name(current)}: {'kept; PostgreSQL keeps WAL for it' if kept else 'was not there'}")
 
@@ -182,12 +180,12 @@ def _agreed_to_drop_slot(current: Settings) -> bool:
 def snapshot(tables: tuple[str, ...], within_s: float | None) -> None:
     """Read tables again, in chunks between the changes that go on; a running one that is killed goes on."""
     current = settings()
-    worker, name = _there("postgres")
+    client, name = _there("postgres")
     contracts = [_contract(table) for table in tables]
     asked = capture.ask_for_snapshot(current, contracts)
     click.echo(f"asked for an incremental snapshot of {', '.join(tables)} ({asked})")
     if within_s is not None:
-        capture.until_snapshot_done(current, within_s, lambda: check(current, worker, name), _offsets(worker, name))
+        capture.until_snapshot_done(current, within_s, lambda: check(current, client, name), _offsets(client, name))
         click.echo("its rows are on the topics")
 
 
@@ -196,8 +194,8 @@ def snapshot(tables: tuple[str, ...], within_s: float | None) -> None:
 def wait(within_s: float) -> None:
     """Return when all that is committed in the shop now is on the topics, a running snapshot included."""
     current = settings()
-    worker, name = _there("postgres")
-    capture.until_snapshot_done(current, within_s, lambda: check(current, worker, name), _offsets(worker, name))
+    client, name = _there("postgres")
+    capture.until_snapshot_done(current, within_s, lambda: check(current, client, name), _offsets(client, name))
     click.echo("all that the shop has committed is on the topics")
 
 
@@ -206,8 +204,8 @@ def _refuse_lost_slot(source: str) -> None:
         capture.refuse_lost_slot(settings())
 
 
-def _offsets(worker: Worker, name: str) -> Any:
-    return lambda: worker.offsets(name)
+def _offsets(client: ConnectClient, name: str) -> Any:
+    return lambda: client.offsets(name)
 
 
 def _contract(table: str) -> Contract:
@@ -216,16 +214,16 @@ def _contract(table: str) -> Contract:
     return TABLES[table]
 
 
-def _there(source: str) -> tuple[Worker, str]:
-    """The worker and the connector's name.
+def _there(source: str) -> tuple[ConnectClient, str]:
+    """The client and the connector's name.
 
     Raises:
         BadInput: there is no such connector.
     """
-    worker, name = Worker(settings().connect_url), _name(settings(), source)
-    if worker.config(name) is None:
+    client, name = ConnectClient(settings().connect_url), _name(settings(), source)
+    if client.config(name) is None:
         raise _nothing_there(name)
-    return worker, name
+    return client, name
 
 
 def _nothing_there(name: str) -> BadInput:

@@ -1,6 +1,6 @@
 """The committed configurations: what the contracts give under the default settings. A test holds them fresh.
 
-`python -m connect.committed` writes them anew; look at the diff before you commit it.
+`python -m connect.committed` renews them; look at the diff before you commit it.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def _source(settings: Settings) -> Config:
         "plugin.name": "pgoutput",
         "slot.name": slot_name(settings),
         "publication.name": PUBLICATION,
-        # Debezium makes the publication where it is missing; `connect.beginning` has it follow the list of tables.
+        # Debezium makes the publication where it is missing; `connect.initial_snapshot` lists the tables in it.
         "publication.autocreate.mode": "filtered",
     }
 

@@ -13,11 +13,10 @@ import psycopg
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from psycopg import sql
 
-from connect.apply import apply, bootstrap, check
+from connect.apply import apply, bootstrap, check, remove_with_slot
 from connect.capture import until_caught_up, until_snapshot_done
+from connect.connect_client import ConnectClient
 from connect.postgres import Config, connector_name, render
-from connect.removal import remove_with_slot
-from connect.worker import Worker
 from olist.batches import META, OP, Batch, decode_batch, frame_schema
 from olist.contracts import Contract
 from olist.kafka_client import client_options
@@ -53,7 +52,7 @@ class CapturedShop:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.worker = Worker(settings.connect_url)
+        self.client = ConnectClient(settings.connect_url)
         self.name = connector_name(settings)
         migrate(settings)
 
@@ -63,7 +62,7 @@ class CapturedShop:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.worker.config(self.name) is not None:
+        if self.client.config(self.name) is not None:
             self.remove_connector()
         name = urlsplit(self.settings.shop_url).path.lstrip("/")
         # Not as the shop's user: an autovacuum that is under way is the administrator's to end.
@@ -72,19 +71,19 @@ class CapturedShop:
 
     def remove_connector(self) -> None:
         """`olist connect delete --drop-slot`."""
-        remove_with_slot(self.settings, self.worker, self.name)
+        remove_with_slot(self.settings, self.client, self.name)
 
     def capture(self, **different: str) -> list[str]:
         """`olist connect apply`; returns what it says."""
         config: Config = {**render(self.settings), **{key.replace("__", "."): v for key, v in different.items()}}
         said: list[str] = []
-        apply(self.worker, config, said.append, lambda: True)
-        bootstrap(self.settings, self.worker, self.name, said.append)
+        apply(self.client, config, said.append, lambda: True)
+        bootstrap(self.settings, self.client, self.name, said.append)
         return said
 
     def check(self) -> None:
         """Fail when the connector has."""
-        check(self.settings, self.worker, self.name)
+        check(self.settings, self.client, self.name)
 
     def wait(self) -> None:
         """Until all that is committed is on the topics."""
@@ -92,7 +91,7 @@ class CapturedShop:
 
     def wait_for_snapshot(self) -> None:
         """Until no incremental snapshot is under way either."""
-        until_snapshot_done(self.settings, WITHIN_S, self.check, lambda: self.worker.offsets(self.name))
+        until_snapshot_done(self.settings, WITHIN_S, self.check, lambda: self.client.offsets(self.name))
 
     def connect(self) -> psycopg.Connection:
         """A connection of one's own."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from connect.capture import ask_for_snapshot
-from connect.watch import until_running
+from connect.connect_client import until_running
 from olist.batches import OP
 from olist.settings import Settings
 from olist.source import Dataset, load
@@ -102,7 +102,7 @@ def test_no_change_is_lost_or_doubled_when_a_server_dies_during_the_replay(
             connect_stack.kill(victim)
             connect_stack.start(victim)
         replay.result(WITHIN_S)
-    until_running(shop.worker, shop.name)
+    until_running(shop.client, shop.name)
     shop.wait()
     assert unlike_histories(shop.settings, direct) == []
     assert unlike_the_shop(shop) == []
@@ -146,7 +146,7 @@ def test_an_incremental_snapshot_goes_on_after_its_worker_is_killed_and_repeats_
         wait_until(lambda: read_again(shop) > 0, "the first rows of the snapshot")
         connect_stack.kill("connect")
         connect_stack.start("connect")
-        until_running(shop.worker, shop.name)
+        until_running(shop.client, shop.name)
         shop.wait_for_snapshot()
         assert read_again(shop) == ORDERS_MADE
         assert unlike_the_shop(shop) == []

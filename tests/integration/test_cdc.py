@@ -141,9 +141,9 @@ def test_a_replay_that_is_complete_has_nothing_to_do(replayed: CapturedShop, dat
 
 
 def test_applying_again_changes_nothing(replayed: CapturedShop) -> None:
-    before = replayed.worker.status(replayed.name)
+    before = replayed.client.status(replayed.name)
     assert replayed.capture() == [f"{replayed.name}: nothing to change"]
-    assert replayed.worker.status(replayed.name) == before
+    assert replayed.client.status(replayed.name) == before
 
 
 def test_a_changed_setting_is_shown_and_applied_without_a_gap(connect_stack: Stack, dataset: Dataset) -> None:

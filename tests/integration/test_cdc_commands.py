@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from connect import beginning
-from connect.beginning import begin_once, forget
-from connect.watch import until_idle
+from connect import initial_snapshot
+from connect.connect_client import until_idle
+from connect.initial_snapshot import forget_snapshots, snapshot_once
 from olist.batches import OP
 from olist.errors import ServerTrouble
 from olist.settings import Settings
@@ -55,7 +55,7 @@ def test_a_connector_lives_from_apply_to_delete_by_commands_alone(shop: Captured
     settings = shop.settings
     assert olist(settings, "connect", "apply", "--dry-run").returncode == 2
     assert olist(settings, "connect", "apply", given="n\n").returncode == 1
-    assert shop.worker.config(shop.name) is None
+    assert shop.client.config(shop.name) is None
     assert "commands-shop: running" in done(settings, "connect", "apply", given="y\n")
     assert done(settings, "connect", "apply", "--yes") == "commands-shop: nothing to change\n"
 
@@ -123,8 +123,8 @@ def test_rows_of_a_table_that_is_captured_later_are_read_and_no_others(kept: Cap
     kept.run(A_CUSTOMER.format("known"))
     kept.wait()
     told = len(history(kept))
-    kept.worker.ask(kept.name, "stop")
-    until_idle(kept.worker, kept.name)
+    kept.client.ask(kept.name, "stop")
+    until_idle(kept.client, kept.name)
     kept.run(
         "alter publication cdc drop table sellers",
         "delete from cdc_signal where id like 'first-of-%'",
@@ -137,7 +137,7 @@ def test_rows_of_a_table_that_is_captured_later_are_read_and_no_others(kept: Cap
     done(kept.settings, "connect", "wait")
     assert unlike_the_shop(kept) == []
     assert len(history(kept)) == told
-    assert begin_once(kept.settings, contracts(), kept.check) == []
+    assert snapshot_once(kept.settings, contracts(), kept.check) == []
 
 
 def test_a_snapshot_waits_for_those_who_wrote_before_the_table_was_captured(
@@ -147,12 +147,12 @@ def test_a_snapshot_waits_for_those_who_wrote_before_the_table_was_captured(
     with shop.connect() as writer:
         writer.execute("begin")
         writer.execute("insert into sellers values ('slow', '01001', 'são paulo', 'SP')")
-        monkeypatch.setattr(beginning, "WITHIN_S", 0.0)
+        monkeypatch.setattr(initial_snapshot, "WITHIN_S", 0.0)
         with pytest.raises(ServerTrouble, match="transactions that wrote to sellers are still open"):
-            begin_once(shop.settings, [SELLERS], lambda: None)
+            snapshot_once(shop.settings, [SELLERS], lambda: None)
         monkeypatch.undo()
-        assert begin_once(shop.settings, [SELLERS], writer.commit) == [SELLERS]
-    forget(shop.settings)
+        assert snapshot_once(shop.settings, [SELLERS], writer.commit) == [SELLERS]
+    forget_snapshots(shop.settings)
     shop.run("delete from sellers where seller_id = 'slow'")
 
 

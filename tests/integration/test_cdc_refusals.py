@@ -14,8 +14,8 @@ import pytest
 from psycopg import sql
 
 from connect.apply import apply, bootstrap
+from connect.connect_client import until_idle
 from connect.postgres import render, slot_name
-from connect.watch import until_idle
 from olist.errors import BadInput, ServerTrouble, Stopped
 from olist.settings import Settings
 from olist.shop import connect
@@ -61,8 +61,8 @@ def as_user(settings: Settings, user: str) -> Settings:
 
 
 def applied_as(shop: CapturedShop, user: str) -> None:
-    apply(shop.worker, render(as_user(shop.settings, user)), quiet, lambda: True)
-    bootstrap(shop.settings, shop.worker, shop.name, quiet)
+    apply(shop.client, render(as_user(shop.settings, user)), quiet, lambda: True)
+    bootstrap(shop.settings, shop.client, shop.name, quiet)
 
 
 def quiet(_text: str) -> None:
@@ -72,7 +72,7 @@ def quiet(_text: str) -> None:
 def test_a_user_that_does_not_exist_is_refused_before_anything_is_made(shop: CapturedShop) -> None:
     with pytest.raises(BadInput, match='role "nobody_here" does not exist'):
         applied_as(shop, "nobody_here")
-    assert shop.worker.config(shop.name) is None
+    assert shop.client.config(shop.name) is None
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def test_the_password_is_the_workers_own_and_a_wrong_one_is_refused(shop: Captur
             applied_as(shop, "locked")
         admin.execute("alter role locked password 'none'")  # what the worker has where no password is set
         applied_as(shop, "locked")
-        config = shop.worker.config(shop.name)
+        config = shop.client.config(shop.name)
         assert config is not None
         assert config["database.password"] == "${env:OLIST_SHOP_PASSWORD}"
         shop.remove_connector()
@@ -173,7 +173,7 @@ def test_a_server_without_a_free_slot_is_told_so(small: CapturedShop) -> None:
             with pytest.raises((ServerTrouble, BadInput), match="all replication slots are in use"):
                 small.capture(slot__max__retries="0")
         finally:
-            if small.worker.config(small.name) is not None:
+            if small.client.config(small.name) is not None:
                 small.remove_connector()
             admin.execute("select pg_drop_replication_slot('taken')")
 
@@ -183,8 +183,8 @@ def test_a_slot_that_nobody_reads_is_warned_of_then_lost_and_begins_anew_with_eq
     small.run(A_CUSTOMER.format("seen"))
     small.wait()
     assert the_slot(small).warning(1) == ""
-    small.worker.ask(small.name, "stop")
-    until_idle(small.worker, small.name)
+    small.client.ask(small.name, "stop")
+    until_idle(small.client, small.name)
     small.run(A_CUSTOMER.format("unseen"))
     write_wal(small, 4)
     assert "nobody reads it" in the_slot(small).warning(1)

@@ -12,8 +12,8 @@ import requests
 
 from connect import mongodb
 from connect.apply import validate
+from connect.connect_client import ConnectClient
 from connect.postgres import Config
-from connect.worker import Worker
 from olist.batches import decode_batch
 from olist.changes import Change, Position, codec
 from olist.errors import BadInput, BadRecord
@@ -74,7 +74,7 @@ def quickly(settings: Settings) -> Config:
 
 def test_the_plugin_finds_nothing_wrong_but_that_the_server_is_away(connect_stack: Stack) -> None:
     with pytest.raises(BadInput) as raised:
-        validate(Worker(connect_stack.settings.connect_url), quickly(connect_stack.settings))
+        validate(ConnectClient(connect_stack.settings.connect_url), quickly(connect_stack.settings))
     head, *problems = str(raised.value).split("\n")
     assert head == "olist-documents: the connector refuses its configuration"
     assert len(problems) == 1

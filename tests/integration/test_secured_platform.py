@@ -171,7 +171,7 @@ def test_debezium_captures_a_database_over_verify_full(settings: Settings, datas
             assert captured.replay(dataset, limit=200) == 200
             captured.wait()
             assert latest(capturing, ORDERS).height
-            config = captured.worker.config(captured.name)
+            config = captured.client.config(captured.name)
     home = capturing.home.resolve()
     told = Home(home).log("connect").read_text("utf-8") + (home / "connect" / "worker.properties").read_text("utf-8")
     assert_no_secret(told, json.dumps(config), *lines.seen)

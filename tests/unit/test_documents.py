@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from connect import mongodb, worker
-from connect.worker import Problem, Worker
+from connect import connect_client, mongodb
+from connect.connect_client import ConfigProblem, ConnectClient
 from olist.batches import OP, decode_batch
 from olist.changes import Change, Position, codec
 from olist.errors import BadInput
@@ -68,13 +68,13 @@ def test_heartbeats_get_a_topic_that_forgets() -> None:
 
 def test_a_server_that_is_away_is_given_up_before_the_judgement_of_its_configuration_is() -> None:
     config = mongodb.render(settings())
-    assert int(config["mongodb.server.selection.timeout.ms"]) < worker.TIMEOUT_S * 1000 / 2
+    assert int(config["mongodb.server.selection.timeout.ms"]) < connect_client.TIMEOUT_S * 1000 / 2
 
 
 def test_a_setting_that_the_plugin_does_not_judge_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     judged = [{"value": None}, {"value": {"name": "x", "errors": ["is wrong"]}}]
-    monkeypatch.setattr(Worker, "_ask", lambda *_: {"configs": judged})
-    assert Worker("http://127.0.0.1:9").validate({"connector.class": "a.B"}) == [Problem("x", "is wrong")]
+    monkeypatch.setattr(ConnectClient, "_ask", lambda *_: {"configs": judged})
+    assert ConnectClient("http://127.0.0.1:9").validate({"connector.class": "a.B"}) == [ConfigProblem("x", "is wrong")]
 
 
 def test_a_delete_with_an_empty_after_image_is_a_delete() -> None:

@@ -11,7 +11,7 @@ PROVIDER = "${"
 
 
 @dataclass(frozen=True)
-class Edit:
+class SettingChange:
     """One setting: None where it is not there."""
 
     key: str
@@ -27,10 +27,12 @@ class Edit:
         return f"~ {self.key} = {old} -> {new}"
 
 
-def changes(old: Mapping[str, str] | None, new: Mapping[str, str]) -> list[Edit]:
+def changes(old: Mapping[str, str] | None, new: Mapping[str, str]) -> list[SettingChange]:
     """The edits from one configuration to another, by key; `old` None: there is no connector yet."""
     had = old or {}
-    return [Edit(key, had.get(key), new.get(key)) for key in sorted({*had, *new}) if had.get(key) != new.get(key)]
+    return [
+        SettingChange(key, had.get(key), new.get(key)) for key in sorted({*had, *new}) if had.get(key) != new.get(key)
+    ]
 
 
 def _shown(key: str, value: str | None) -> str:

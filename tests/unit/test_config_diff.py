@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from connect.changes_of import changes
+from connect.config_diff import changes
 
 
 def shown(old: dict[str, str] | None, new: dict[str, str]) -> list[str]:

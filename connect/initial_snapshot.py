@@ -45,8 +45,8 @@ where locktype = 'relation' and mode = 'RowExclusiveLock' and granted
 """
 
 
-def begin_once(settings: Settings, contracts: Iterable[Contract], check: Check) -> list[Contract]:
-    """Ask for a snapshot of the tables that hold rows and were not begun with this slot; return them.
+def snapshot_once(settings: Settings, contracts: Iterable[Contract], check: Check) -> list[Contract]:
+    """Ask for a snapshot of the tables that hold rows and had none with this slot; return them.
 
     1. Wait until the publication lists them: from then on their changes are in the stream. 2. Wait for the transactions
     that wrote to them before: those changes are not, and a snapshot sees them only when they have ended. 3. Signal and
@@ -74,17 +74,19 @@ def begin_once(settings: Settings, contracts: Iterable[Contract], check: Check) 
     return filled
 
 
-def before_start(settings: Settings, contracts: Iterable[Contract]) -> bool:
-    """1. Without its slot a connector begins anew, whoever dropped it; with it, what was begun stays begun.
-    2. The publication lists what is captured. Does it begin anew?
+def prepare_source(settings: Settings, contracts: Iterable[Contract]) -> bool:
+    """True if the replication slot is missing, so that an initial snapshot of every table is due.
+
+    1. Without the slot, whoever dropped it, the snapshots of earlier tables are forgotten; with it they count.
+    2. The publication is made to list what is captured.
 
     Raises:
         Stopped: the shop has no signal table, or not all of its tables.
         BadInput: this user may not change the publication.
     """
-    anew = own_slot(settings) is None
-    if anew:
-        forget(settings)
+    is_new = own_slot(settings) is None
+    if is_new:
+        forget_snapshots(settings)
     with signalling(settings) as connection:
         connection.execute(on_signals(CARRY_OVER), [_all_marks(settings), PUBLICATION])
     with connect(settings) as connection:
@@ -92,7 +94,7 @@ def before_start(settings: Settings, contracts: Iterable[Contract]) -> bool:
             _publish(connection, settings, contracts)
         except psycopg.errors.InsufficientPrivilege as error:
             raise BadInput(f"the shop's database: {str(error).strip()}", hint=WHO_PUBLISHES) from error
-    return anew
+    return is_new
 
 
 def _publish(connection: psycopg.Connection, settings: Settings, contracts: Iterable[Contract]) -> None:
@@ -109,8 +111,9 @@ def _publish(connection: psycopg.Connection, settings: Settings, contracts: Iter
         connection.execute(sql.SQL("alter publication {} set table {}").format(sql.Identifier(PUBLICATION), tables))
 
 
-def forget(settings: Settings) -> None:
-    """Before a slot is dropped: whoever is cut off in between has tables read once more, and loses nothing.
+def forget_snapshots(settings: Settings) -> None:
+    """Forget which tables had a snapshot, before their slot is dropped: an interruption in between costs a repeated
+    snapshot and no change.
 
     There is nothing to forget where the shop's database, or its signal table, is gone.
     """
@@ -157,7 +160,7 @@ def _until_published(connection: psycopg.Connection, contracts: list[Contract], 
     wanted, deadline = {contract.table for contract in contracts}, time.monotonic() + WITHIN_S
     while missing := wanted - {table for (table,) in connection.execute(PUBLISHED, [PUBLICATION])}:
         check()
-        _look_at_clock(deadline, f"the publication {PUBLICATION} does not list {', '.join(sorted(missing))}")
+        _raise_if_late(deadline, f"the publication {PUBLICATION} does not list {', '.join(sorted(missing))}")
         time.sleep(LOOK_EVERY_S)
 
 
@@ -166,10 +169,10 @@ def _until_earlier_writers_end(connection: psycopg.Connection, contracts: list[C
     earlier = set(connection.execute(WRITERS, [tables]))
     while earlier := earlier & set(connection.execute(WRITERS, [tables])):
         check()
-        _look_at_clock(deadline, f"{len(earlier)} transactions that wrote to {', '.join(tables)} are still open")
+        _raise_if_late(deadline, f"{len(earlier)} transactions that wrote to {', '.join(tables)} are still open")
         time.sleep(LOOK_EVERY_S)
 
 
-def _look_at_clock(deadline: float, what: str) -> None:
+def _raise_if_late(deadline: float, what: str) -> None:
     if time.monotonic() > deadline:
         raise ServerTrouble("shop", f"{what} after {WITHIN_S:g} s", hint="`olist connect apply` goes on from there")
