@@ -26,10 +26,10 @@ from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state, topic_states
 from olist.topics.reading import read
 from stream_apps.app import App, FlinkApp
-from stream_apps.deploy.exchange import latest
-from stream_apps.deploy.folder import Deployment
-from stream_apps.deploy.idle import until_idle
+from stream_apps.deploy.readiness import until_idle
 from stream_apps.deploy.status import AppStatus, status_of
+from stream_apps.deploy.store import Deployment
+from stream_apps.deploy.topic_swap import latest
 from stream_apps.faust.names import names
 
 FLINK_SERVERS = ("jobmanager", "taskmanager")

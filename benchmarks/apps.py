@@ -31,7 +31,7 @@ from producers.generation.dataset import generate
 from producers.replay_command import DEFAULT_DATA
 from stream_apps.app import App
 from stream_apps.catalogue import apps
-from stream_apps.deploy.loading import engine_of
+from stream_apps.loader import engine_of
 
 RUNS = 2
 

@@ -19,7 +19,7 @@ import requests
 
 from olist.settings import Settings
 from olist.tables import ORDERS, Order
-from stream_apps.deploy.loading import load_app
+from stream_apps.loader import load_app
 from tests.shops import latest
 from tests.waiting import wait_until
 from tests.written import Writer

@@ -21,10 +21,10 @@ from olist.stack.flink_config import Folders
 from olist.topics.admin import admin_client, ensure_topics, topic_states
 from olist.topics.reading import Consumed
 from stream_apps.app import FlinkApp
-from stream_apps.deploy.saved_states import completed_at
 from stream_apps.flink.job import compile_plan, encode, job_of
 from stream_apps.flink.rest import Flink
 from stream_apps.flink.submit import submit, wait_healthy
+from stream_apps.savepoints import completed_at
 from tests.shops import records
 from tests.waiting import wait_until
 

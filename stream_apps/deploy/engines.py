@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from olist.settings import Settings
-from stream_apps.deploy.engine import Engine
-from stream_apps.deploy.faust_engine import FaustEngine
-from stream_apps.deploy.flink_engine import FlinkEngine
-from stream_apps.deploy.record import Engine as Named
+from stream_apps.engine import Engine
+from stream_apps.faust.engine import FaustEngine
+from stream_apps.flink.engine import FlinkEngine
+from stream_apps.records import Engine as Named
 
 
 def engine_named(name: Named, settings: Settings) -> Engine:

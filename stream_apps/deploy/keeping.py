@@ -10,28 +10,23 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
-
-import psutil
 
 from olist.errors import StackError
 from olist.settings import Settings
 from olist.stack.home import Home
 from olist.stack.processes import last_lines, spawn
 from olist.stack.server import Launch
-from stream_apps.deploy.folder import apps_folder, deployments
-from stream_apps.deploy.record import Record, Worker
-from stream_apps.deploy.servers import NAMES
+from stream_apps.deploy.store import apps_folder, deployments
+from stream_apps.faust.worker_processes import end_processes, workers_within
+from stream_apps.records import Record
 
 KEEPER = "apps-keeper"
-STATUS = "--status"
-"""The argument by which a worker's process is known: the file of its own that it tells its status in."""
+FLINK_SERVERS = ("jobmanager", "taskmanager")
 BEGINS_WITHIN_S = 30.0
 ENDS_WITHIN_S = 30.0
-WORKERS_END_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.05
 
 
@@ -47,7 +42,7 @@ def keeper(settings: Settings) -> int | None:
 
 def needs(settings: Settings) -> Sequence[str]:
     """Flink's two processes, where a Flink app is wanted."""
-    return NAMES if any(record.engine == "flink" for record in _wanted(settings)) else ()
+    return FLINK_SERVERS if any(record.engine == "flink" for record in _wanted(settings)) else ()
 
 
 def begin(settings: Settings) -> None:
@@ -62,7 +57,7 @@ def begin(settings: Settings) -> None:
     keeper_home(absolute).make()
     log = Home(absolute.home).log(KEEPER)
     launch = Launch(
-        (sys.executable, "-P", "-m", "stream_apps.deploy.keeper"), cwd=absolute.home, env=absolute.environment()
+        (sys.executable, "-P", "-m", "stream_apps.deploy.supervisor"), cwd=absolute.home, env=absolute.environment()
     )
     process = spawn(launch, log, None)
     began = _until(lambda: keeper(settings) is not None or process.poll() is not None, BEGINS_WITHIN_S)
@@ -91,42 +86,6 @@ def data(settings: Settings) -> list[Path]:
 def end_workers(settings: Settings) -> None:
     """End every worker process of this home, with or without a keeper, written down or not."""
     end_processes(workers_within(f"{apps_folder(settings)}/"))
-
-
-def workers_within(status: str) -> list[Worker]:
-    """The processes that tell their status in a file whose path begins so.
-
-    A worker is written down only once it was started: one whose starter was killed in between is known by this alone.
-    """
-    found = []
-    for process in psutil.process_iter(["cmdline", "create_time"]):
-        arguments = process.info["cmdline"] or ()  # None of a process that may not be looked into
-        if any(pair[0] == STATUS and pair[1].startswith(status) for pair in pairwise(arguments)):
-            found.append(Worker(process.pid, process.info["create_time"]))
-    return found
-
-
-def alive(worker: Worker) -> psutil.Process | None:
-    """Its process, unless that has ended: a zombie has, and so has a process whose pid another has now."""
-    try:
-        process = psutil.Process(worker.pid)
-        same = abs(process.create_time() - worker.created) < 1.0
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.NoSuchProcess:
-        return None
-
-
-def end_processes(workers: Iterable[Worker]) -> None:
-    """Ask all at once, kill what is left after the deadline that they share."""
-    asked = [process for worker in workers if (process := alive(worker)) is not None]
-    for process in asked:
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _gone, left = psutil.wait_procs(asked, timeout=WORKERS_END_WITHIN_S)
-    for process in left:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(left, timeout=WORKERS_END_WITHIN_S)
 
 
 def _wanted(settings: Settings) -> Iterator[Record]:

@@ -11,24 +11,15 @@ import time
 from collections.abc import Iterable
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from olist.errors import ServerTrouble
-from olist.kafka_client import client_options
 from olist.positions import TopicState
 from olist.settings import Settings
-from olist.topics.admin import TIMEOUT_S, admin_client, topic_states
+from olist.topics.admin import admin_client, topic_states
 from olist.topics.reading import SOON_S, Offsets, Where, heads, read_partitions
+from stream_apps.consumer_groups import committed
 
 SHORT = 1000
 """Distances up to this many offsets are read and counted."""
-
-SETTLING = (
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-)
-PAUSE_S = 0.1
 
 
 class Lag(msgspec.Struct, frozen=True):
@@ -55,38 +46,6 @@ def lag(settings: Settings, group: str, topics: Iterable[str]) -> Lag:
     times = [record.timestamp()[1] for record in (*read, *heads(settings, long))]
     oldest_s = max(0.0, time.time() - min(times) / 1000) if times else 0.0
     return Lag(len(read) + sum(behind[where] for where in long), oldest_s)
-
-
-def committed(settings: Settings, group: str, states: Iterable[TopicState]) -> dict[Where, int]:
-    """The offsets that a group has committed for some topics; nothing for one that nobody knows.
-
-    Asked by a consumer of that group which joins nothing: the admin client's own call has no coordinator to ask for
-    when the broker answers that it is another or is loading, and dies in librdkafka's thread (its `rd_kafka_cgrp_op`).
-
-    Raises:
-        ServerTrouble: Kafka does not answer.
-    """
-    asked = [TopicPartition(state.topic, p) for state in states for p in state.end]
-    consumer = Consumer({**client_options(settings), "group.id": group, "log_level": 0})
-    try:
-        found = _settled(consumer, asked, group)
-    finally:
-        consumer.close()
-    if failed := next((p for p in found if p.error), None):
-        raise ServerTrouble("kafka", f"group {group}, {failed.topic}: {failed.error}", hint="`olist status`")
-    return {(str(p.topic), int(p.partition)): int(p.offset) for p in found if p.offset >= 0}
-
-
-def _settled(consumer: Consumer, asked: list[TopicPartition], group: str) -> list[TopicPartition]:
-    """The broker's answer, once a coordinator has taken the group: the first group of a broker waits for its topic."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while True:
-        try:
-            return consumer.committed(asked, timeout=TIMEOUT_S)
-        except KafkaException as error:
-            if error.args[0].code() not in SETTLING or time.monotonic() > deadline:
-                raise ServerTrouble("kafka", f"group {group}: {error}", hint="`olist status`") from error
-            time.sleep(PAUSE_S)
 
 
 def distances(states: Iterable[TopicState], stands: Offsets) -> dict[Where, int]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from olist.errors import OlistError
 from olist.settings import Settings
 from olist.telemetry import DEPLOYED_HEALTHY, DEPLOYED_LAG, DEPLOYED_RESTARTS, DEPLOYED_WAITING
-from stream_apps.deploy.faust_engine import FaustEngine
-from stream_apps.deploy.folder import Deployment, deployments
-from stream_apps.deploy.record import Record
 from stream_apps.deploy.status import status_of
-from stream_apps.deploy.versions import place
+from stream_apps.deploy.store import Deployment, deployments, place
+from stream_apps.faust.engine import FaustEngine
 from stream_apps.faust.worker_status import WorkerMetrics
+from stream_apps.records import Record
 
 GAUGES = (DEPLOYED_HEALTHY, DEPLOYED_LAG, DEPLOYED_WAITING, DEPLOYED_RESTARTS)
 

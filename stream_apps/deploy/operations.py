@@ -13,22 +13,20 @@ from msgspec.structs import replace
 
 from olist.errors import BadInput, Stopped
 from olist.settings import Settings
-from olist.topics.admin import delete_topics, ensure_topics
-from stream_apps.app import App, FlinkApp
-from stream_apps.deploy.change import Change, Outcome, Tell
-from stream_apps.deploy.engine import Engine, Verdict
-from stream_apps.deploy.exchange import kept_rows
-from stream_apps.deploy.folder import Deployment
-from stream_apps.deploy.leftover import end_leftover
-from stream_apps.deploy.loading import engine_of, load_app
-from stream_apps.deploy.record import Record, Standing, Version
-from stream_apps.deploy.removal import doomed, named, remove, staged_topics, tidy
-from stream_apps.deploy.saved_states import remove_older
-from stream_apps.deploy.staging import FIRST_GENERATION, generation_name, staged_app
-from stream_apps.deploy.tending import undo
-from stream_apps.deploy.upgrade import BESIDE, RETURN, TAKE_OVER
-from stream_apps.deploy.versions import DRAFT, difference, digest, make, place, placed
-from stream_apps.deploy.watching import Unhealthy, until_healthy
+from olist.topics.admin import delete_topics
+from stream_apps.app_topics import FIRST_GENERATION, ensure_all_topics, generation_name, staged_app
+from stream_apps.deploy.cleanup import doomed, named, remove, staged_topics, tidy
+from stream_apps.deploy.foreground import end_leftover
+from stream_apps.deploy.readiness import Unhealthy, until_healthy
+from stream_apps.deploy.reconcile import undo
+from stream_apps.deploy.store import DRAFT, Deployment, difference, digest, make, place, placed
+from stream_apps.deploy.topic_swap import kept_rows
+from stream_apps.deploy.upgrade import Change, Outcome, Tell
+from stream_apps.deploy.upgrade_steps import BESIDE, RETURN, TAKE_OVER
+from stream_apps.engine import Engine, Verdict
+from stream_apps.loader import engine_of, load_app
+from stream_apps.records import Record, Standing, Version
+from stream_apps.savepoints import remove_older
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ class Operations:
         """
         where = place(self.deployment, record, record.current)
         standing = self.deployment.standing(record.current)
-        runs = record.wanted == "running" and self.engine.look(where, standing).phase not in ("absent", "failed")
+        runs = record.wanted == "running" and self.engine.observe(where, standing).phase not in ("absent", "failed")
         if not runs:
             end_leftover(self.settings, self.name)  # two must not write its topics
             self.tell(f"{self.name}: starting version {record.current}")
@@ -286,9 +284,3 @@ class Operations:
         record = replace(self.recovered(), wanted="stopped")
         self.deployment.write(record)
         remove(self.settings, self.deployment, self.engine, record)
-
-
-def ensure_all_topics(settings: Settings, app: App) -> None:
-    """Make what is missing of the topics that an app reads and writes."""
-    reads = app.reads if isinstance(app, FlinkApp) else tuple(given.contract for given in app.reads)
-    ensure_topics(settings, {contract.table: contract for contract in (*reads, *app.outputs)}.values())

@@ -10,13 +10,12 @@ import msgspec
 
 from olist.errors import OlistError
 from olist.settings import Settings
-from stream_apps.deploy.engine import Engine, Place, Sight
 from stream_apps.deploy.engines import engine_named
-from stream_apps.deploy.folder import Deployment
 from stream_apps.deploy.lag import lag
 from stream_apps.deploy.reconcile import given_up, rests
-from stream_apps.deploy.record import Record
-from stream_apps.deploy.versions import place
+from stream_apps.deploy.store import Deployment, place
+from stream_apps.engine import Engine, Observation, Place
+from stream_apps.records import Record
 
 
 class AppStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +85,7 @@ def status_of(settings: Settings, deployment: Deployment, record: Record) -> App
     )
 
 
-def state(record: Record, sight: Sight, trouble: str = "") -> str:
+def state(record: Record, sight: Observation, trouble: str = "") -> str:
     """The one word that says how it is."""
     if record.trying is not None:
         return "changing"
@@ -99,8 +98,8 @@ def state(record: Record, sight: Sight, trouble: str = "") -> str:
     return sight.phase
 
 
-def _look(engine: Engine, deployment: Deployment, where: Place) -> tuple[Sight, str]:
+def _look(engine: Engine, deployment: Deployment, where: Place) -> tuple[Observation, str]:
     try:
-        return engine.look(where, deployment.standing(where.number)), ""
+        return engine.observe(where, deployment.standing(where.number)), ""
     except OlistError as error:
-        return Sight(phase="absent"), str(error)
+        return Observation(phase="absent"), str(error)

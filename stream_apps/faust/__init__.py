@@ -15,6 +15,9 @@ To be read in the order of a record's way:
 11. `worker_status.py`: what workers count, in a file each, and the metrics that are read from there.
 12. `fatal_errors.py`: how a worker ends on an error.
 
+For the deployer `engine.py` starts, observes and ends such processes (`worker_processes.py`: how they are known and
+ended), and `state_compatibility.py` says whether a new version can read the old one's states (pure).
+
 Beside that way stand `names.py`, what the app's group and its own topics are called, and below it `transport.py`,
 Faust's consumer as we need it (nothing is committed before it was processed and written), with `credentials.py`, who is
 asking.

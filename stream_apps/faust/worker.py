@@ -22,9 +22,8 @@ from olist.settings import Settings, settings
 from olist.telemetry import configure_logging, serve_metrics
 from olist.topics.admin import ensure_topic, ensure_topics
 from stream_apps.app import FaustApp
+from stream_apps.app_topics import staged_app
 from stream_apps.catalogue import app_file
-from stream_apps.deploy.loading import load_app
-from stream_apps.deploy.staging import staged_app
 from stream_apps.faust.changelog import Changelog
 from stream_apps.faust.names import BY_KEY_CONFIG, STATE_CONFIG, names
 from stream_apps.faust.producer import AppProducer, BufferedProducer
@@ -32,6 +31,7 @@ from stream_apps.faust.record_processor import RecordProcessor
 from stream_apps.faust.repartition import tables_read
 from stream_apps.faust.worker_loop import WorkerLoop
 from stream_apps.faust.worker_status import Status, StatusFile
+from stream_apps.loader import load_app
 
 COLLECT_AFTER = 50_000  # objects: an event makes hundreds that no cycle holds
 

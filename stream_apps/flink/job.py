@@ -19,10 +19,10 @@ from olist.stack.install import Installer
 from olist.stack.java import java_home
 from stream_apps.app import FlinkApp
 from stream_apps.flink.ddl import insert, names, statements, topic_table
-from stream_apps.flink.forgetting import Remembered, forgetting
 from stream_apps.flink.plan_cache import cached, without_places
+from stream_apps.flink.state_ttl import Remembered, forgetting
 
-DRIVER = Path(__file__).with_name("driver.py")
+DRIVER = Path(__file__).with_name("pyflink_driver.py")
 COMPILE_WITHIN_S = 180.0
 LAST_LINES = 15
 
@@ -43,7 +43,7 @@ OPTIONS: Mapping[str, str] = {
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What a job file holds: see `driver.py`."""
+    """What a job file holds: see `pyflink_driver.py`."""
 
     name: str
     options: dict[str, str]
@@ -66,6 +66,11 @@ def job_of(settings: Settings, app: FlinkApp, generation: str = "") -> Job:
 def encode(job: Job) -> bytes:
     """The file's content, indented, so that two versions can be compared by eye."""
     return msgspec.json.format(msgspec.json.encode(job), indent=2) + b"\n"
+
+
+def text_of(job: Job) -> str:
+    """Its statements, as people read them."""
+    return ";\n\n".join([*job.statements, job.insert]) + ";\n"
 
 
 def compile_plan(settings: Settings, job: Path, plan: Path) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import requests
 
 from olist.errors import ServerTrouble, StackError
-from stream_apps.flink.answers import (
-    Checkpoint,
+from stream_apps.engine import Checkpoint
+from stream_apps.flink.rest_models import (
     Exceptions,
     JobState,
     cause,

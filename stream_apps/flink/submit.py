@@ -5,21 +5,18 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Literal
 
 from olist.errors import StackError
 from olist.settings import Settings
 from olist.stack.flink_env import flink_environment
-from stream_apps.flink.answers import Checkpoint, Exceptions, JobState
+from stream_apps.engine import Checkpoint, Observation, Phase
 from stream_apps.flink.job import DRIVER
 from stream_apps.flink.rest import BETWEEN_LOOKS_S, Flink
+from stream_apps.flink.rest_models import Exceptions, JobState
 
 PROGRAM_DRIVER = "org.apache.flink.client.python.PythonDriver"
-
-Phase = Literal["absent", "starting", "running", "failing", "failed"]
 
 
 def submit(
@@ -55,29 +52,19 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
-class Look:
-    """A job at one moment. `settled` is healthy: all runs, and nothing failed since its first completed checkpoint.
-
-    `restarts` counts what failed; `error` is the newest failure's stack trace, `checkpoint` the newest completed one.
-    """
-
-    phase: Phase
-    settled: bool = False
-    restarts: int = 0
-    error: str = ""
-    since: float = 0.0
-    checkpoint: Checkpoint | None = None
-
-
-def look(flink: Flink, job: str) -> Look:
-    """See how a job is."""
+def observe_job(flink: Flink, job: str) -> Observation:
+    """A job as the cluster describes it now."""
     found = flink.job(job)
-    return Look("absent") if found is None else seen(found, flink.checkpoint(job), flink.exceptions(job))
+    if found is None:
+        return Observation(phase="absent")
+    return observation_of(found, flink.checkpoint(job), flink.exceptions(job))
 
 
-def seen(job: JobState, checkpoint: Checkpoint | None, failures: Exceptions) -> Look:
+def observation_of(job: JobState, checkpoint: Checkpoint | None, failures: Exceptions) -> Observation:
     """What the cluster's answers add up to; pure.
+
+    It is settled when all runs, and nothing failed since its first completed checkpoint. `restarts` counts what failed,
+    `error` is the newest failure's stack trace, `checkpoint` the newest completed one.
 
     A state that does not fit is found only when it is read, after the job was RUNNING for a moment; a checkpoint can
     complete only when every operator has opened its state. So it takes both.
@@ -89,17 +76,24 @@ def seen(job: JobState, checkpoint: Checkpoint | None, failures: Exceptions) -> 
         phase = "failed"
     elif failures.count and (failures.at > complete_at or job.state in ("RESTARTING", "FAILING")):
         phase = "failing"
-    return Look(phase, settled, failures.count, failures.newest, job.started, checkpoint)
+    return Observation(
+        phase=phase,
+        settled=settled,
+        restarts=failures.count,
+        error=failures.newest,
+        since=job.started,
+        checkpoint=checkpoint,
+    )
 
 
-def wait_healthy(flink: Flink, job: str, within_s: float) -> Look:
+def wait_healthy(flink: Flink, job: str, within_s: float) -> Observation:
     """Wait until a job is settled.
 
     Raises:
         StackError: it failed, is gone, or was not settled in time, with its newest exception.
     """
     deadline = monotonic() + within_s
-    while not (found := look(flink, job)).settled:
+    while not (found := observe_job(flink, job)).settled:
         if found.phase in ("failed", "absent") or monotonic() >= deadline:
             raise StackError(f"job {job} is {found.phase}: {found.error or 'no exception'}")
         sleep(BETWEEN_LOOKS_S)

@@ -14,8 +14,7 @@ import yaml
 from olist.settings import Settings
 from stream_apps import catalogue
 from stream_apps.app import App, FlinkApp
-from stream_apps.deploy.k8s import job_file, manifests, unpacked
-from stream_apps.deploy.k8s_plan import plan_for
+from stream_apps.deploy.kubernetes import job_file, manifests, plan_for, unpacked
 
 RENDERED = Path(__file__).parents[2] / "k8s" / "rendered" / "apps"
 

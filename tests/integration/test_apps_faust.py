@@ -18,8 +18,9 @@ from olist.tables import ORDERS, Order
 from olist.topics.admin import ensure_topics
 from olist.topics.survey import Broker
 from stream_apps.deploy import keeping
-from stream_apps.deploy.folder import Deployment, deployments
-from stream_apps.deploy.loading import load_app
+from stream_apps.deploy.store import Deployment, deployments
+from stream_apps.faust.worker_processes import alive
+from stream_apps.loader import load_app
 from tests.apps import Load, Rows, begin, expect_rows, following, olist, served, status, wait_until_served
 from tests.waiting import wait_until
 
@@ -177,7 +178,7 @@ def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Se
         assert keeper is not None
         psutil.Process(keeper).kill()
         wait_until(lambda: keeping.keeper(shop) is None, "the end of the keeper")
-        assert all(keeping.alive(worker) for worker in after), "workers do not mind"
+        assert all(alive(worker) for worker in after), "workers do not mind"
         status(shop, NAME)
         wait_until(lambda: keeping.keeper(shop) not in (None, keeper), "another keeper")
         assert Deployment.of(shop, NAME).standing(1).workers == after
@@ -185,7 +186,7 @@ def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Se
         expect_stopped_restarted_and_scaled(shop, path, load)
     last = Deployment.of(shop, NAME).standing(1).workers
     keeping.end(shop)
-    assert not any(keeping.alive(worker) for worker in last), "the end of the stack is the workers' end"
+    assert not any(alive(worker) for worker in last), "the end of the stack is the workers' end"
     assert status(shop, NAME)["wanted"] == "running"
     wait_until(lambda: settled(shop, version=1), "what is wanted to run again")
 
@@ -198,7 +199,7 @@ def expect_stopped_restarted_and_scaled(settings: Settings, path: Path, load: Lo
     load.pause()
     before = deployment.standing(1).workers
     olist(settings, "apps", "stop", NAME)
-    assert not any(keeping.alive(worker) for worker in before)
+    assert not any(alive(worker) for worker in before)
     load.write(50)
     stopped = deployment.standing(1)
     olist(settings, "apps", "stop", NAME)
@@ -243,7 +244,7 @@ def test_an_upgrade_whose_command_was_killed_is_undone(shop: Settings, tmp_path:
         record = deployment.record()
         assert record is not None
         assert (record.trying, record.current) == (None, 1)
-        assert not any(keeping.alive(worker) for worker in deployment.standing(2).workers)
+        assert not any(alive(worker) for worker in deployment.standing(2).workers)
         path.write_text(FIRST)
         expect_rows(shop, path, load, first)
 

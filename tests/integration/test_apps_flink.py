@@ -18,9 +18,9 @@ from olist.stack.ports import free_ports
 from olist.tables import ORDERS, Order
 from olist.topics.admin import ensure_topics
 from stream_apps.deploy import keeping
-from stream_apps.deploy.folder import Deployment, deployments
-from stream_apps.deploy.record import Record, Standing
-from stream_apps.deploy.saved_states import local, savepoints
+from stream_apps.deploy.store import Deployment, deployments
+from stream_apps.records import Record, Standing
+from stream_apps.savepoints import local, savepoints
 from tests.apps import (
     COMMAND_WITHIN_S,
     Load,

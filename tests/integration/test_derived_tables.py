@@ -36,7 +36,7 @@ from olist.tables import (
 from olist.topics.reading import Consumed
 from producers.generation.dataset import generate
 from stream_apps.apps import order_documents, sales_by_hour, seller_scores
-from stream_apps.deploy.servers import FlinkServers
+from stream_apps.deploy.supervisor import FlinkServers
 from tests.flink_apps import RunningApps, expect
 from tests.live_tables import LiveTables
 from tests.oracles.files import tables

@@ -22,7 +22,7 @@ from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.tables import ORDER_PAYMENTS, OrderPayment
 from stream_apps.deploy import keeping
-from stream_apps.deploy.folder import Deployment
+from stream_apps.deploy.store import Deployment
 from tests.waiting import wait_until
 from tests.written import Writer
 

@@ -13,15 +13,14 @@ from msgspec.structs import replace
 
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from stream_apps.deploy import change, tending
-from stream_apps.deploy.change import Change, Outcome
-from stream_apps.deploy.engine import Place, Sight
-from stream_apps.deploy.exchange import kept_rows
-from stream_apps.deploy.folder import Deployment
-from stream_apps.deploy.record import Record, Standing, Version
-from stream_apps.deploy.tending import tend
-from stream_apps.deploy.upgrade import BESIDE, RETURN, TAKE_OVER, End, Step, Table
-from stream_apps.deploy.versions import place
+from stream_apps.deploy import reconcile, upgrade
+from stream_apps.deploy.reconcile import tend
+from stream_apps.deploy.store import Deployment, place
+from stream_apps.deploy.topic_swap import kept_rows
+from stream_apps.deploy.upgrade import Change, Outcome
+from stream_apps.deploy.upgrade_steps import BESIDE, RETURN, TAKE_OVER, End, Step, Table
+from stream_apps.engine import Observation, Place
+from stream_apps.records import Record, Standing, Version
 
 SETTINGS = Settings()
 ROADS: dict[str, tuple[Table, Step]] = {
@@ -153,9 +152,9 @@ class Cluster:
         self.world.written()
         return standing
 
-    def look(self, where: Place, standing: Standing) -> Sight:
+    def observe(self, where: Place, standing: Standing) -> Observation:
         runs = where.number in self.world.writers | self.world.beside
-        return Sight(phase="running" if runs else "absent", settled=runs)
+        return Observation(phase="running" if runs else "absent", settled=runs)
 
     def resume_from(self, where: Place, standing: Standing) -> str:
         return ""
@@ -196,12 +195,12 @@ def worlds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Wor
         yield 1
         made[-1].may_fail()
 
-    for module in (change, tending):
+    for module in (upgrade, reconcile):
         monkeypatch.setattr(module, "put_back", put_back)
-    monkeypatch.setattr(change, "exchange", exchange)
-    monkeypatch.setattr(change, "until_healthy", watched)
-    monkeypatch.setattr(change, "until_caught_up", caught_up)
-    monkeypatch.setattr(change, "load_app", lambda _: SimpleNamespace(outputs=()))
+    monkeypatch.setattr(upgrade, "exchange", exchange)
+    monkeypatch.setattr(upgrade, "until_healthy", watched)
+    monkeypatch.setattr(upgrade, "until_caught_up", caught_up)
+    monkeypatch.setattr(upgrade, "load_app", lambda _: SimpleNamespace(outputs=()))
     return make
 
 

@@ -14,10 +14,9 @@ from click.testing import CliRunner, Result
 from olist.errors import BadInput
 from olist.settings import settings
 from stream_apps import catalogue
-from stream_apps.cli import command
-from stream_apps.deploy import changing
-from stream_apps.deploy.engine import Verdict
+from stream_apps.cli import changes, command
 from stream_apps.deploy.operations import Plan
+from stream_apps.engine import Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +95,7 @@ def test_a_rebuild_says_what_it_cannot_know_before_it_asks(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: bool
 ) -> None:
     plan = nullcontext(Plan("+ more", Verdict("restored", "as it is"), Path("quality.py")))
-    monkeypatch.setattr(changing, "operations_on", lambda *_: nullcontext(SimpleNamespace(planned=lambda _: plan)))
+    monkeypatch.setattr(changes, "operations_on", lambda *_: nullcontext(SimpleNamespace(planned=lambda _: plan)))
     asked = CliRunner().invoke(command, ("upgrade", "quality", *arguments), input="n\n")
     before, question, _ = asked.output.partition("upgrade? [y/N]")
     assert (asked.exit_code, bool(question), "compacted away" in before) == (1, True, told)

@@ -18,11 +18,9 @@ from olist.stack.companions import companions
 from olist.stack.local import Stack
 from olist.tables import ORDERS
 from stream_apps.app import FaustApp, Input
+from stream_apps.app_topics import generation_name, staged_app
 from stream_apps.deploy import keeping
-from stream_apps.deploy.engine import Phase, Sight
-from stream_apps.deploy.folder import Busy, Deployment
-from stream_apps.deploy.health import HOPELESS_AFTER, judge, reason
-from stream_apps.deploy.loading import load_app, loaded
+from stream_apps.deploy.readiness import HOPELESS_AFTER, judge, reason
 from stream_apps.deploy.reconcile import (
     LONGEST_PAUSE_S,
     MOST_ATTEMPTS,
@@ -32,10 +30,12 @@ from stream_apps.deploy.reconcile import (
     decide,
     given_up,
 )
-from stream_apps.deploy.record import Engine, Record, Standing, Version
-from stream_apps.deploy.staging import generation_name, staged_app
-from stream_apps.deploy.state_schema import described, obstacles
-from stream_apps.deploy.upgrade import BESIDE, ENDS, RETURN, TAKE_OVER, End, Step, Table, of_stopped, walk
+from stream_apps.deploy.store import Busy, Deployment
+from stream_apps.deploy.upgrade_steps import BESIDE, ENDS, RETURN, TAKE_OVER, End, Step, Table, of_stopped, walk
+from stream_apps.engine import Observation, Phase
+from stream_apps.faust.state_compatibility import described, obstacles
+from stream_apps.loader import load_app, loaded
+from stream_apps.records import Engine, Record, Standing, Version
 
 FIRST: dict[str, tuple[Table, Step]] = {
     "take over": (TAKE_OVER, "save old"),
@@ -112,21 +112,21 @@ def test_every_step_leads_to_steps_of_its_own_table(road: str) -> None:
 @pytest.mark.parametrize(
     ("sight", "waited_s", "expected"),
     [
-        (Sight(phase="running", settled=True), 0, "healthy"),
-        (Sight(phase="running"), 10, "undecided"),
-        (Sight(phase="running"), 60, "unhealthy"),
-        (Sight(phase="starting"), 59, "undecided"),
-        (Sight(phase="failed"), 0, "unhealthy"),
-        (Sight(phase="failing", restarts=HOPELESS_AFTER - 1), 1, "undecided"),
-        (Sight(phase="failing", restarts=HOPELESS_AFTER), 1, "unhealthy"),
+        (Observation(phase="running", settled=True), 0, "healthy"),
+        (Observation(phase="running"), 10, "undecided"),
+        (Observation(phase="running"), 60, "unhealthy"),
+        (Observation(phase="starting"), 59, "undecided"),
+        (Observation(phase="failed"), 0, "unhealthy"),
+        (Observation(phase="failing", restarts=HOPELESS_AFTER - 1), 1, "undecided"),
+        (Observation(phase="failing", restarts=HOPELESS_AFTER), 1, "unhealthy"),
     ],
 )
-def test_health_is_settling_in_time(sight: Sight, waited_s: float, expected: str) -> None:
+def test_health_is_settling_in_time(sight: Observation, waited_s: float, expected: str) -> None:
     assert judge(sight, waited_s, within_s=60) == expected
 
 
 def test_an_unhealthy_version_is_told_with_its_exception() -> None:
-    told = reason(Sight(phase="failing", restarts=3, error="Error while getting state"), 12.4)
+    told = reason(Observation(phase="failing", restarts=3, error="Error while getting state"), 12.4)
     assert told == "failing after 12 s, restarted 3 times: Error while getting state"
 
 
@@ -150,11 +150,11 @@ def test_an_unhealthy_version_is_told_with_its_exception() -> None:
     ],
 )
 def test_the_keeper_does_one_thing(changed: dict[str, Any], phase: Phase, settled: bool, expected: str) -> None:
-    assert decide(record(**changed), Sight(phase=phase, settled=settled, since=50.0), now=100.0) == expected
+    assert decide(record(**changed), Observation(phase=phase, settled=settled, since=50.0), now=100.0) == expected
 
 
 def test_attempts_are_forgotten_only_of_an_app_that_stays_well() -> None:
-    well = Sight(phase="running", settled=True, since=100.0)
+    well = Observation(phase="running", settled=True, since=100.0)
     assert decide(record(attempts=2), well, now=100.0 + STEADY_S - 1) == "leave"
     assert decide(record(attempts=2), well, now=100.0 + STEADY_S) == "settle"
     assert decide(record(proven=False), well, now=101.0) == "settle"
@@ -162,7 +162,7 @@ def test_attempts_are_forgotten_only_of_an_app_that_stays_well() -> None:
 
 def test_starting_again_waits_longer_each_time_and_ends() -> None:
     now, wanted, pauses = 0.0, record(), []
-    while decide(wanted, Sight(phase="failed"), now) == "start":
+    while decide(wanted, Observation(phase="failed"), now) == "start":
         wanted = after_start(wanted, now, "it fell over")
         pauses.append(wanted.not_before - now)
         now = wanted.not_before

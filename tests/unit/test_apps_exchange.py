@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from olist.positions import TopicState
 from olist.settings import Settings
-from stream_apps.deploy import catching_up
-from stream_apps.deploy.catching_up import as_far
-from stream_apps.deploy.engine import Sight
-from stream_apps.deploy.exchange import edits, row
+from stream_apps.deploy import readiness
 from stream_apps.deploy.lag import Lag, distances
-from stream_apps.deploy.record import Standing
+from stream_apps.deploy.readiness import as_far
+from stream_apps.deploy.topic_swap import edits, row
+from stream_apps.engine import Observation
+from stream_apps.records import Standing
 
 
 def wire(after: str) -> bytes:
@@ -79,15 +79,15 @@ def test_a_rebuild_beside_a_stopped_version_waits_until_it_has_read_as_far(monke
         return Lag(60, 1000.0 if "t" in topics else 0.0)  # as many wait for the one as for the other
 
     state = TopicState("t", "id", {0: 0}, {0: 100})
-    monkeypatch.setattr(catching_up, "committed", committed)
-    monkeypatch.setattr(catching_up, "lag", lag)
-    monkeypatch.setattr(catching_up, "topic_states", lambda *_: {"t": state})
-    monkeypatch.setattr(catching_up, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(readiness, "committed", committed)
+    monkeypatch.setattr(readiness, "lag", lag)
+    monkeypatch.setattr(readiness, "topic_states", lambda *_: {"t": state})
+    monkeypatch.setattr(readiness, "CATCHING_UP_EVERY_S", 0.0)
     engine: Any = SimpleNamespace(
-        look=lambda *_: Sight(phase="running"),
+        observe=lambda *_: Observation(phase="running"),
         group=lambda place: place,
         topics=lambda place: ["t", f"{place}.by-key"],
     )
     old: Any = "old"
     new: Any = "new"
-    assert list(catching_up.until_caught_up(Settings(), engine, old, new, Standing())) == [60, 60, 60]
+    assert list(readiness.until_caught_up(Settings(), engine, old, new, Standing())) == [60, 60, 60]

@@ -11,14 +11,14 @@ from msgspec.structs import replace
 
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from stream_apps.deploy import flink_engine
-from stream_apps.deploy.engine import Place
-from stream_apps.deploy.flink_engine import FlinkEngine
-from stream_apps.deploy.folder import Deployment
-from stream_apps.deploy.record import Record, Standing, Version
-from stream_apps.deploy.saved_states import completed_at, local, own, remove_older
-from stream_apps.deploy.tending import tend
-from stream_apps.flink.answers import Checkpoint, Exceptions, JobState, Vertex
+from stream_apps.deploy.reconcile import tend
+from stream_apps.deploy.store import Deployment
+from stream_apps.engine import Checkpoint, Place
+from stream_apps.flink import engine as flink_engine
+from stream_apps.flink.engine import FlinkEngine
+from stream_apps.flink.rest_models import Exceptions, JobState, Vertex
+from stream_apps.records import Record, Standing, Version
+from stream_apps.savepoints import completed_at, local, own, remove_older
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_one_look_at_a_job_asks_for_its_checkpoints_once(
     engine: FlinkEngine, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    newest = Checkpoint(7, "file:/chk-7", 101.0, 10)
+    newest = Checkpoint("file:/chk-7", 101.0, 10)
     running = JobState("job", "app", "RUNNING", 100.0, (Vertex("v", "v", 1, "RUNNING"),))
     answers = {"job": running, "checkpoint": newest, "exceptions": Exceptions(0)}
 
@@ -168,8 +168,8 @@ def test_one_look_at_a_job_asks_for_its_checkpoints_once(
 
     for question in answers:
         monkeypatch.setattr(engine.flink, question, answering(question))
-    sight = engine.look(place, Standing(jobs=("job",)))
-    assert sight.settled
-    assert sight.checkpoint is not None
-    assert (sight.checkpoint.path, sight.checkpoint.at) == ("file:/chk-7", 101.0)
+    observation = engine.observe(place, Standing(jobs=("job",)))
+    assert observation.settled
+    assert observation.checkpoint is not None
+    assert (observation.checkpoint.path, observation.checkpoint.at) == ("file:/chk-7", 101.0)
     assert sorted(asked) == ["checkpoint", "exceptions", "job"]

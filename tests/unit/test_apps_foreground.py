@@ -16,12 +16,14 @@ import pytest
 
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from stream_apps.deploy import faust_engine, foreground, keeping, leftover
-from stream_apps.deploy.engine import Place, Sight
-from stream_apps.deploy.faust_engine import FaustEngine
-from stream_apps.deploy.folder import Busy
-from stream_apps.deploy.record import Standing, Worker
-from stream_apps.deploy.staging import FIRST_GENERATION, FOREGROUND
+from stream_apps.app_topics import FIRST_GENERATION, FOREGROUND
+from stream_apps.deploy import foreground, keeping
+from stream_apps.deploy.store import Busy
+from stream_apps.engine import Observation, Place
+from stream_apps.faust import engine as faust_engine
+from stream_apps.faust.engine import FaustEngine
+from stream_apps.faust.worker_processes import workers_within
+from stream_apps.records import Standing, Worker
 from tests.waiting import wait_until
 
 NAME = "seen_orders"
@@ -54,9 +56,9 @@ class Remembering:
         self.asked.append("start")
         return standing
 
-    def look(self, *_: Any) -> Sight:
+    def observe(self, *_: Any) -> Observation:
         self.on_look()
-        return Sight(phase="running")
+        return Observation(phase="running")
 
     def cancel(self, _place: Place, standing: Standing) -> Standing:
         if self.away:
@@ -75,8 +77,7 @@ class Remembering:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remembering]:
     """Takes both engines' place; signals are handled as before when it leaves."""
     made = Remembering()
-    for module in (foreground, leftover):
-        monkeypatch.setattr(module, "engine_named", lambda *_: made)
+    monkeypatch.setattr(foreground, "engine_named", lambda *_: made)
     monkeypatch.setattr(foreground, "ensure_all_topics", lambda *_: None)
     monkeypatch.setattr(foreground, "LOOK_EVERY_S", 0.01)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
@@ -100,7 +101,7 @@ def test_a_run_begins_from_nothing_and_ends_with_its_terminal(
     engine.on_look = lambda: os.kill(os.getpid(), number)
     foreground.run_here(Settings(home=tmp_path), code, lambda _line: None)
     assert engine.asked == ["render", "cancel", "forget", "start", "cancel", "discard", "forget"]
-    assert not leftover.foreground(Settings(home=tmp_path), NAME).path.exists()
+    assert not foreground.foreground(Settings(home=tmp_path), NAME).path.exists()
 
 
 def test_a_run_that_is_to_outlive_its_terminal_does(engine: Remembering, code: Path, tmp_path: Path) -> None:
@@ -119,11 +120,11 @@ def test_a_run_that_is_to_outlive_its_terminal_does(engine: Remembering, code: P
 
 def left_behind(settings: Settings, code: Path) -> Any:
     """What is there of a run that was killed."""
-    deployment = leftover.foreground(settings, NAME)
-    place = leftover.foreground_place(deployment)
+    deployment = foreground.foreground(settings, NAME)
+    place = foreground.foreground_place(deployment)
     place.folder.mkdir(parents=True)
     place.code.write_bytes(code.read_bytes())
-    leftover.begin(deployment)
+    foreground.begin(deployment)
     return deployment
 
 
@@ -132,19 +133,19 @@ def test_what_a_killed_run_left_is_ended_and_forgotten_once(engine: Remembering,
     deployment = left_behind(settings, code)
     engine.away = True
     with pytest.raises(ServerTrouble):
-        leftover.end_leftover(settings, NAME)
+        foreground.end_leftover(settings, NAME)
     engine.away = False
-    leftover.end_leftover(settings, NAME)
+    foreground.end_leftover(settings, NAME)
     assert engine.asked == ["cancel", "discard", "forget"]
     assert not deployment.path.exists()
-    leftover.end_leftover(settings, NAME)
+    foreground.end_leftover(settings, NAME)
     assert engine.asked == ["cancel", "discard", "forget"], "nothing is left"
 
 
 def test_a_run_whose_command_lives_is_not_taken_for_a_leftover(engine: Remembering, code: Path, tmp_path: Path) -> None:
     deployment = left_behind(Settings(home=tmp_path), code)
     with deployment.alone(), pytest.raises(Busy, match=f"pid {os.getpid()}"):
-        leftover.end_leftover(Settings(home=tmp_path), NAME)
+        foreground.end_leftover(Settings(home=tmp_path), NAME)
     assert engine.asked == []
 
 
@@ -158,7 +159,7 @@ def worker(folder: Path) -> subprocess.Popen[bytes]:
     """A process that looks like a worker of a version."""
     argv = [sys.executable, "-c", "import signal; signal.pause()", "--status", str(folder / "worker-0.status")]
     process = subprocess.Popen(argv)
-    wait_until(lambda: bool(keeping.workers_within(str(folder))), "the process's own command line")
+    wait_until(lambda: bool(workers_within(str(folder))), "the process's own command line")
     return process
 
 
@@ -190,7 +191,7 @@ def test_a_worker_that_nobody_wrote_down_is_ended(
             keeping.end_workers(settings)
         else:
             assert getattr(engine, ended_by)(mine, Standing()) == Standing()
-        assert keeping.workers_within(f"{mine.folder}/") == []
+        assert workers_within(f"{mine.folder}/") == []
         assert (neighbour.poll() is None) is (ended_by != "the end of the servers")
     finally:
         for process in (stray, neighbour):
@@ -221,7 +222,7 @@ def test_a_worker_whose_start_is_written_down_wrongly_is_replaced_and_not_double
     try:
         standing = Standing(workers=(before_the_clock_was_set,))
         FaustEngine(Settings(home=tmp_path)).start(mine, standing, resume="")
-        assert (len(spawned), keeping.workers_within(f"{mine.folder}/")) == (2, [])
+        assert (len(spawned), workers_within(f"{mine.folder}/")) == (2, [])
     finally:
         process.kill()
         process.wait(10)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from olist.errors import StackError
-from stream_apps.deploy.idle import until_idle
+from stream_apps.deploy.readiness import until_idle
 from stream_apps.deploy.status import AppStatus
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from stream_apps import catalogue
 from stream_apps.app import App, FlinkApp
-from stream_apps.deploy.k8s import manifests
+from stream_apps.deploy.kubernetes import manifests
 
 APPS = catalogue.apps()
 

@@ -14,13 +14,14 @@ from confluent_kafka import KafkaError, KafkaException
 
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from stream_apps.deploy import groups, keeping, metrics
-from stream_apps.deploy.engine import Phase, Sight
-from stream_apps.deploy.folder import Deployment
-from stream_apps.deploy.keeper import Keeper
+from stream_apps import consumer_groups
+from stream_apps.deploy import keeping, metrics
 from stream_apps.deploy.reconcile import decide
-from stream_apps.deploy.record import Engine, Record, Version
 from stream_apps.deploy.status import state
+from stream_apps.deploy.store import Deployment
+from stream_apps.deploy.supervisor import Keeper
+from stream_apps.engine import Observation, Phase
+from stream_apps.records import Engine, Record, Version
 
 
 def record(**changed: Any) -> Record:
@@ -38,13 +39,13 @@ def record(**changed: Any) -> Record:
     ],
 )
 def test_a_stopped_app_is_stopped_until_nothing_of_it_runs(engine: Engine, phase: Phase, expected: str) -> None:
-    assert decide(record(engine=engine, wanted="stopped"), Sight(phase=phase), now=100.0) == expected
+    assert decide(record(engine=engine, wanted="stopped"), Observation(phase=phase), now=100.0) == expected
 
 
 def test_a_failed_job_of_an_app_that_is_stopped_is_no_more_than_stopped() -> None:
-    assert state(record(wanted="stopped"), Sight(phase="failed")) == "stopped"
-    assert state(record(), Sight(phase="failed")) == "failed"
-    assert state(record(wanted="stopped", engine="faust"), Sight(phase="failed")) == "failed"
+    assert state(record(wanted="stopped"), Observation(phase="failed")) == "stopped"
+    assert state(record(), Observation(phase="failed")) == "failed"
+    assert state(record(wanted="stopped", engine="faust"), Observation(phase="failed")) == "failed"
 
 
 @pytest.mark.parametrize("deleted", [True, False])
@@ -87,20 +88,20 @@ def deleting(monkeypatch: pytest.MonkeyPatch, *answers: int) -> Iterator[int]:
             answer.set_exception(KafkaException(KafkaError(next(left))))
             return dict.fromkeys(names, answer)
 
-    monkeypatch.setattr(groups, "admin_client", lambda _bootstrap: Admin())
-    monkeypatch.setattr(groups, "PAUSE_S", 0.0)
+    monkeypatch.setattr(consumer_groups, "admin_client", lambda _bootstrap: Admin())
+    monkeypatch.setattr(consumer_groups, "PAUSE_S", 0.0)
     return left
 
 
 def test_a_group_that_never_was_is_gone_also_on_a_broker_that_has_known_none(monkeypatch: pytest.MonkeyPatch) -> None:
     first_ever = (KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR)
     left = deleting(monkeypatch, *first_ever, KafkaError.NON_EMPTY_GROUP, KafkaError.GROUP_ID_NOT_FOUND)
-    groups.delete_group(Settings(), "nobody")
+    consumer_groups.delete_group(Settings(), "nobody")
     assert list(left) == []
 
 
 def test_a_group_that_may_not_be_deleted_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     left = deleting(monkeypatch, KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.GROUP_ID_NOT_FOUND)
     with pytest.raises(ServerTrouble, match="was not deleted"):
-        groups.delete_group(Settings(), "nobody")
+        consumer_groups.delete_group(Settings(), "nobody")
     assert len(list(left)) == 1

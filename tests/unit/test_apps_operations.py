@@ -13,13 +13,14 @@ from msgspec.structs import replace
 
 from olist.errors import StackError
 from olist.settings import Settings
-from stream_apps.deploy import change, operations, removal
-from stream_apps.deploy.engine import Place, Sight, Verdict
-from stream_apps.deploy.folder import Deployment, deployments
+from stream_apps import app_topics
+from stream_apps.deploy import cleanup, operations, upgrade
 from stream_apps.deploy.operations import Operations
-from stream_apps.deploy.record import Record, Standing
-from stream_apps.deploy.saved_states import completed_at, savepoints
-from stream_apps.deploy.watching import Unhealthy
+from stream_apps.deploy.readiness import Unhealthy
+from stream_apps.deploy.store import Deployment, deployments
+from stream_apps.engine import Observation, Place, Verdict
+from stream_apps.records import Record, Standing
+from stream_apps.savepoints import completed_at, savepoints
 
 APP = """
 from olist.contracts import Contract, Row, Str
@@ -69,8 +70,8 @@ class Cluster:
         self.running.discard(where.number)
         return replace(standing, savepoint=self.resume_from(where, standing))
 
-    def look(self, where: Place, standing: Standing) -> Sight:
-        return Sight(phase="running" if where.number in self.running else "absent")
+    def observe(self, where: Place, standing: Standing) -> Observation:
+        return Observation(phase="running" if where.number in self.running else "absent")
 
     def resume_from(self, where: Place, standing: Standing) -> str:
         return standing.savepoint or standing.restored
@@ -145,14 +146,14 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         if where.number in made.slow:
             raise Unhealthy("it is slow")
 
-    monkeypatch.setattr(operations, "ensure_topics", ensure)
-    monkeypatch.setattr(removal, "Broker", Broker)
-    for module in (operations, removal):
+    monkeypatch.setattr(app_topics, "ensure_topics", ensure)
+    monkeypatch.setattr(cleanup, "Broker", Broker)
+    for module in (operations, cleanup):
         monkeypatch.setattr(module, "delete_topics", delete)
-    for watching in (operations, change):
+    for watching in (operations, upgrade):
         monkeypatch.setattr(watching, "until_healthy", watched)
-    monkeypatch.setattr(change, "until_caught_up", lambda *_: iter(()))
-    monkeypatch.setattr(change, "exchange", lambda *_: 0)
+    monkeypatch.setattr(upgrade, "until_caught_up", lambda *_: iter(()))
+    monkeypatch.setattr(upgrade, "exchange", lambda *_: 0)
     made.operations.deploy(made.code, 1)
     return made
 

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from stream_apps import catalogue
+from stream_apps.cli.view import age, status_report
 from stream_apps.deploy.status import AppStatus
-from stream_apps.deploy.view import age, status_report
 
 NOW = 1_700_000_000.0
 

@@ -8,31 +8,31 @@ from typing import Any
 import pytest
 
 from olist.errors import ServerTrouble
-from stream_apps.deploy import watching
-from stream_apps.deploy.engine import Sight
-from stream_apps.deploy.record import Standing
-from stream_apps.deploy.watching import Unhealthy, until_healthy
+from stream_apps.deploy import readiness
+from stream_apps.deploy.readiness import Unhealthy, until_healthy
+from stream_apps.engine import Observation
+from stream_apps.records import Standing
 
-WELL, FALLEN = Sight(phase="running", settled=True), Sight(phase="failed", error="ZeroDivisionError")
+WELL, FALLEN = Observation(phase="running", settled=True), Observation(phase="failed", error="ZeroDivisionError")
 WHERE: Any = SimpleNamespace(name="a", number=2)
 
 
-def engine(*sights: Sight | ServerTrouble, last: Sight) -> Any:
+def engine(*sights: Observation | ServerTrouble, last: Observation) -> Any:
     """Seen so, one after the other, and so from then on."""
     coming = iter(sights)
 
-    def look(*_: object) -> Sight:
+    def observe(*_: object) -> Observation:
         seen = next(coming, last)
         if isinstance(seen, ServerTrouble):
             raise seen
         return seen
 
-    return SimpleNamespace(look=look)
+    return SimpleNamespace(observe=observe)
 
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(readiness, "OBSERVE_EVERY_S", 0.0)
 
 
 def test_a_version_that_falls_over_right_after_it_was_well_is_unhealthy() -> None:

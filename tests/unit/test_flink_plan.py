@@ -13,10 +13,10 @@ import pytest
 
 from stream_apps import catalogue
 from stream_apps.app import FlinkApp
-from stream_apps.deploy.k8s import job_file
-from stream_apps.flink.forgetting import Remembered, forgetting
+from stream_apps.deploy.kubernetes import job_file
+from stream_apps.flink.compiled_plan import Plan, carries, continued, kind
 from stream_apps.flink.job import Job
-from stream_apps.flink.plan import Plan, carries, continued, kind
+from stream_apps.flink.state_ttl import Remembered, forgetting
 from tests.golden.apps import plan_of
 
 Nodes = list[dict[str, Any]]

@@ -9,8 +9,7 @@ import msgspec
 
 from olist.errors import BadInput, StackError
 from stream_apps.catalogue import app_file
-from stream_apps.deploy.change import Outcome
-from stream_apps.deploy.command_parts import (
+from stream_apps.cli.options import (
     deployed,
     file_option,
     name_argument,
@@ -20,6 +19,7 @@ from stream_apps.deploy.command_parts import (
     yes_option,
 )
 from stream_apps.deploy.operations import Plan
+from stream_apps.deploy.upgrade import Outcome
 
 REBUILT_FROM = (
     "a rebuild reads what the topics hold now: of changes that Kafka has compacted away, an app that counts changes, "

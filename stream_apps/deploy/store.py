@@ -1,21 +1,28 @@
-"""Where a deployment lies: ``<home>/apps/NAME`` with its record, its lock, and one folder per version."""
+"""A deployment on disk: ``<home>/apps/NAME`` with its record, its lock, and one folder per version.
+
+A version is its own copy of the app's file, and what its engine is given, rendered from that copy.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import unified_diff
 from pathlib import Path
 from typing import IO
 
 from olist.errors import BadInput
 from olist.settings import Settings
 from olist.stack.home import Home
-from stream_apps.deploy.record import Record, Standing, read, write
+from stream_apps.engine import Engine, Place
+from stream_apps.loader import load_app
+from stream_apps.records import Record, Standing, Version, read, write
 
 RECORD, LOCK = "record.json", "lock"
 LOOK_EVERY_S = 0.05
@@ -137,3 +144,56 @@ def deployments(settings: Settings) -> dict[str, Deployment]:
     """Every app that is deployed in this home, by name."""
     found = sorted(apps_folder(settings).glob(f"*/{RECORD}"))
     return {path.parent.name: Deployment(path.parent) for path in found}
+
+
+SHOWN = ("*.py", "*.sql", "app.json")
+"""Files of a version whose difference is for people."""
+DRAFT = 0
+"""The number of the folder of a version that is only looked at: `--plan` and the question whether anything differs."""
+
+
+def place(deployment: Deployment, record: Record, number: int) -> Place:
+    """A version, as an engine needs to know it."""
+    return placed(deployment, number, record.versions[number].generation, record.parallelism)
+
+
+def placed(deployment: Deployment, number: int, generation: int, parallelism: int) -> Place:
+    """As `place`, for a version that no record holds."""
+    return Place(deployment.name, deployment.version(number), deployment.state, number, generation, parallelism)
+
+
+def make(engine: Engine, where: Place, code: Path, now: float, *, after: Place | None = None) -> Version:
+    """Copy the file, render it, and say what was made; a folder left by one that was never begun is replaced.
+
+    `after` is the version whose state it is to take over.
+
+    Raises:
+        BadInput: the file is no app.
+    """
+    shutil.rmtree(where.folder, ignore_errors=True)
+    where.folder.mkdir(parents=True)
+    shutil.copyfile(code, where.code)
+    engine.render(load_app(where.code), where, after=after)
+    return Version(number=where.number, generation=where.generation, digest=digest(code), made=now)
+
+
+def digest(code: Path) -> str:
+    """Two files of the same digest are the same version."""
+    return hashlib.sha256(code.read_bytes()).hexdigest()
+
+
+def difference(old: Place, new: Place) -> str:
+    """A unified diff of every file of two versions; empty when they are equal."""
+    names = sorted({path.name for where in (old, new) for shown in SHOWN for path in where.folder.glob(shown)})
+    return "".join(_diff(old.folder / name, new.folder / name, old, new) for name in names)
+
+
+def _diff(before: Path, after: Path, old: Place, new: Place) -> str:
+    told = f"version {new.number}" if new.number != DRAFT else "working tree"
+    return "".join(
+        unified_diff(_lines(before), _lines(after), f"{before.name} (version {old.number})", f"{after.name} ({told})")
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []

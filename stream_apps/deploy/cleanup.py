@@ -14,13 +14,12 @@ from olist.settings import Settings
 from olist.topics.admin import delete_topics
 from olist.topics.survey import Broker
 from stream_apps.app import App
-from stream_apps.deploy.engine import Engine, Place
-from stream_apps.deploy.folder import Deployment
-from stream_apps.deploy.loading import loaded
-from stream_apps.deploy.record import Record
-from stream_apps.deploy.saved_states import own, remove_older
-from stream_apps.deploy.staging import FIRST_GENERATION, generation_name, staged_app
-from stream_apps.deploy.versions import place
+from stream_apps.app_topics import FIRST_GENERATION, generation_name, staged_app
+from stream_apps.deploy.store import Deployment, place
+from stream_apps.engine import Engine, Place
+from stream_apps.loader import loaded
+from stream_apps.records import Record
+from stream_apps.savepoints import own, remove_older
 
 
 def tidy(settings: Settings, deployment: Deployment, engine: Engine, record: Record) -> None:

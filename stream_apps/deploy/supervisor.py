@@ -1,4 +1,4 @@
-"""The process that keeps apps as they are wanted: looks each second, starts again what has ended.
+"""The process that keeps apps as they are wanted: observes each second, starts again what has ended.
 
 It decides nothing that lasts: what is wanted stands in the records, and a deployment that a command is changing is left
 alone. It ends when it is told to, or when the servers of its home were stopped without it.
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -17,15 +18,47 @@ import structlog
 from olist.errors import OlistError, ServerTrouble, StackError
 from olist.settings import Settings, settings
 from olist.stack.home import Home
+from olist.stack.local import Stack
 from olist.stop_signals import set_on_signal
 from olist.telemetry import configure_logging, serve_metrics
 from stream_apps.deploy.engines import engine_named
-from stream_apps.deploy.folder import Busy, Deployment, deployments
-from stream_apps.deploy.keeping import end_workers, keeper_home
+from stream_apps.deploy.keeping import FLINK_SERVERS, end_workers, keeper_home
 from stream_apps.deploy.metrics import Observer
-from stream_apps.deploy.record import Engine as Named
-from stream_apps.deploy.servers import FlinkServers
-from stream_apps.deploy.tending import tend
+from stream_apps.deploy.reconcile import tend
+from stream_apps.deploy.store import Busy, Deployment, deployments
+from stream_apps.records import Engine as Named
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+
+log = structlog.get_logger()
+
+
+@dataclass
+class FlinkServers:
+    """Those of one home; nothing to do where `OLIST_FLINK` names another cluster, or nobody started them here."""
+
+    settings: Settings
+    not_before: float = 0.0
+    pause_s: float = FIRST_PAUSE_S
+
+    def mend(self) -> None:
+        """Start what has crashed. In vain, it waits before it tries again, longer each time."""
+        if self.settings.flink is not None or time.monotonic() < self.not_before:
+            return
+        stack = Stack(self.settings, FLINK_SERVERS)
+        crashed = [name for name, state in stack.states().items() if state.phase == "crashed"]
+        for name in crashed:
+            log.warning("starting again", server=name, reason=stack.states()[name].reason)
+            try:
+                stack.start(name)
+            except StackError as error:
+                self.not_before = time.monotonic() + self.pause_s
+                self.pause_s = min(self.pause_s * 2, LONGEST_PAUSE_S)
+                log.error("was not started", server=name, reason=str(error))
+                return
+        self.pause_s = FIRST_PAUSE_S
+
 
 LOOK_EVERY_S = 1.0
 SERVERS_GONE_S = 5

@@ -20,17 +20,17 @@ from olist.stack.flink_config import Folders
 from olist.stack.home import Home
 from olist.topics.survey import Broker
 from stream_apps.app import App, FlinkApp
-from stream_apps.deploy.engine import Checkpoint, Place, Sight, Verdict
-from stream_apps.deploy.groups import delete_group
-from stream_apps.deploy.loading import loaded
-from stream_apps.deploy.record import Standing
-from stream_apps.deploy.saved_states import completed_at, local, savepoints, savepoints_of
-from stream_apps.deploy.staging import generation_name, staged_app
+from stream_apps.app_topics import generation_name, staged_app
+from stream_apps.consumer_groups import delete_group
+from stream_apps.engine import Observation, Place, Verdict
+from stream_apps.flink.compiled_plan import carries, continued
 from stream_apps.flink.ddl import Names, names
-from stream_apps.flink.job import Job, compile_plan, encode, job_of
-from stream_apps.flink.plan import carries, continued
+from stream_apps.flink.job import compile_plan, encode, job_of, text_of
 from stream_apps.flink.rest import Flink
-from stream_apps.flink.submit import look, submit
+from stream_apps.flink.submit import observe_job, submit
+from stream_apps.loader import loaded
+from stream_apps.records import Standing
+from stream_apps.savepoints import completed_at, local, savepoints, savepoints_of
 
 JOB, STAGED_JOB, PLAN, TEXT = "job.json", "staged.json", "plan.json", "statements.sql"
 WITHIN_S = 120.0
@@ -68,7 +68,7 @@ class FlinkEngine:
         Raises:
             ServerTrouble: Kafka is away, and the job would fail; or the cluster is.
         """
-        if standing.job and look(self.flink, standing.job).phase not in ("absent", "failed"):
+        if standing.job and observe_job(self.flink, standing.job).phase not in ("absent", "failed"):
             return standing
         Broker(self.settings).names()
         self._end_orphans(place)
@@ -88,20 +88,12 @@ class FlinkEngine:
                 if found is not None and found.name == name:
                     self.flink.cancel(job, WITHIN_S)
 
-    def look(self, place: Place, standing: Standing) -> Sight:  # noqa: ARG002 - as the protocol has it
+    def observe(self, place: Place, standing: Standing) -> Observation:  # noqa: ARG002 - as the protocol has it
         """What the cluster says of the newest job."""
         if not standing.job:
-            return Sight(phase="absent")
-        seen = look(self.flink, standing.job)
-        newest = seen.checkpoint
-        return Sight(
-            phase="absent" if self._ended_well(seen.phase, standing) else seen.phase,
-            settled=seen.settled,
-            error=seen.error,
-            since=seen.since,
-            restarts=seen.restarts,
-            checkpoint=None if newest is None else Checkpoint(newest.path, newest.at, newest.size),
-        )
+            return Observation(phase="absent")
+        observed = observe_job(self.flink, standing.job)
+        return replace(observed, phase="absent") if self._ended_well(observed.phase, standing) else observed
 
     def _ended_well(self, phase: str, standing: Standing) -> bool:
         """Was it stopped or cancelled, rather than failed?"""
@@ -113,13 +105,13 @@ class FlinkEngine:
         Raises:
             BadInput: it does not run.
         """
-        if not standing.job or look(self.flink, standing.job).phase != "running":
+        if not standing.job or observe_job(self.flink, standing.job).phase != "running":
             raise BadInput(f"{place.name} does not run", hint="`olist apps status`")
         return replace(standing, savepoint=self.flink.savepoint(standing.job, WITHIN_S, self._savepoints(place)))
 
     def stop(self, place: Place, standing: Standing, *, drain: bool = False) -> Standing:
         """With a savepoint. A job that keeps failing cannot write one: it goes on later from its newest checkpoint."""
-        phase = self.look(place, standing).phase
+        phase = self.observe(place, standing).phase
         if phase in ("absent", "failed"):
             return replace(standing, savepoint=self.resume_from(place, standing))
         if phase == "failing":
@@ -154,8 +146,7 @@ class FlinkEngine:
 
     def carries(self, old: Place, new: Place) -> Verdict:
         """From the two plans."""
-        verdict = carries((old.folder / PLAN).read_bytes(), (new.folder / PLAN).read_bytes())
-        return Verdict(verdict.road, verdict.why)
+        return carries((old.folder / PLAN).read_bytes(), (new.folder / PLAN).read_bytes())
 
     def group(self, place: Place) -> str:
         """The generation's; a job commits its offsets there with each checkpoint."""
@@ -204,8 +195,3 @@ class FlinkEngine:
         app = loaded(place.code)
         assert isinstance(app, FlinkApp)
         return app
-
-
-def text_of(job: Job) -> str:
-    """Its statements, as people read them."""
-    return ";\n\n".join([*job.statements, job.insert]) + ";\n"

@@ -22,8 +22,8 @@ from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_state
 from olist.topics.reading import read
-from stream_apps.deploy.engine import Place
-from stream_apps.deploy.staging import staged_topic
+from stream_apps.app_topics import staged_topic
+from stream_apps.engine import Place
 
 Rows = Mapping[bytes, bytes | None]
 """Key -> the newest value on the topic; None is a tombstone."""

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from stream_apps.flink.plan import SCAN, Plan, kind, table_of
+from stream_apps.flink.compiled_plan import SCAN, Plan, kind, table_of
 
 
 class Remembered(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from stream_apps.app import App
-from stream_apps.deploy.record import Standing
+from stream_apps.records import Standing
 
 Road = Literal["restored", "restored, old rows not rewritten", "state refused"]
 """What becomes of the state on the way to a new version."""
@@ -42,7 +42,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     size: int
 
 
-class Sight(msgspec.Struct, frozen=True, kw_only=True):
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """A version as its engine sees it now.
 
     `settled` is what healthy means to the engine; `health.judge` waits for it. `error` is the newest exception's text,
@@ -89,10 +89,10 @@ class Engine(Protocol):
     def start(self, place: Place, standing: Standing, *, resume: str) -> Standing:
         """Begin to run it from a savepoint or checkpoint (empty: from where its group stands, else the beginning).
 
-        Returns at once, with what runs now; whether that is well is `look`'s to say.
+        Returns at once, with what runs now; whether that is healthy is `observe`'s to say.
         """
 
-    def look(self, place: Place, standing: Standing) -> Sight:
+    def observe(self, place: Place, standing: Standing) -> Observation:
         """What runs in its name."""
 
     def savepoint(self, place: Place, standing: Standing) -> Standing:

@@ -21,18 +21,11 @@ from olist.settings import Settings, settings
 from stream_apps import catalogue
 from stream_apps.app import App, FlinkApp
 from stream_apps.catalogue import app_file
+from stream_apps.cli.changes import COMMANDS
+from stream_apps.cli.options import deployed, file_option, name_argument, operations_on, output_option, within_option
 from stream_apps.deploy import keeping
-from stream_apps.deploy.changing import COMMANDS
-from stream_apps.deploy.command_parts import (
-    deployed,
-    file_option,
-    name_argument,
-    operations_on,
-    output_option,
-    within_option,
-)
-from stream_apps.deploy.folder import Deployment, deployments
-from stream_apps.deploy.loading import engine_of, load_app
+from stream_apps.deploy.store import Deployment, deployments
+from stream_apps.loader import engine_of, load_app
 
 SIDE_BY_SIDE = 3
 """Apps that are deployed at once: a start is half waiting, half compiling."""
@@ -147,8 +140,7 @@ def _deploy(path: Path, app: App, parallelism: int, within_s: float) -> None:
 
 
 def _print_manifests(paths: Sequence[Path], parallelism: int, *, dry_run: bool) -> None:
-    from stream_apps.deploy.k8s import manifests
-    from stream_apps.deploy.k8s_plan import plan_for
+    from stream_apps.deploy.kubernetes import manifests, plan_for
 
     if not dry_run:
         raise BadInput(
@@ -165,8 +157,8 @@ def _print_manifests(paths: Sequence[Path], parallelism: int, *, dry_run: bool) 
 @output_option
 def status(names: tuple[str, ...], output: str) -> None:
     """How deployed apps are: state, lag, freshness, checkpoints. Exit code 1 when one is not as it is wanted."""
+    from stream_apps.cli.view import status_report
     from stream_apps.deploy.status import statuses
-    from stream_apps.deploy.view import status_report
 
     current = settings()
     keeping.begin(current)
@@ -197,9 +189,9 @@ def _named(current: Settings, names: Sequence[str]) -> list[Deployment]:
 @click.option("--within", "within_s", default=300.0, show_default=True, help="Seconds to wait at most.")
 def wait(names: tuple[str, ...], within_s: float) -> None:
     """Return when the apps that run have nothing left to read; for scripts that load data once."""
-    from stream_apps.deploy.idle import until_idle
+    from stream_apps.cli.view import Telling
+    from stream_apps.deploy.readiness import until_idle
     from stream_apps.deploy.status import statuses
-    from stream_apps.deploy.view import Telling
 
     current = settings()
     keeping.begin(current)
@@ -222,7 +214,7 @@ def logs(name: str, following: bool, lines: int) -> None:
     from olist.stack.home import Home
     from olist.stack.logs import follow, recent
     from stream_apps.deploy.engines import engine_named
-    from stream_apps.deploy.versions import place
+    from stream_apps.deploy.store import place
 
     current = settings()
     deployment = Deployment.of(current, name)

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec.structs import replace
 
-from stream_apps.deploy.record import Standing
+from stream_apps.records import Standing
 
 JOB_DIGITS = 6
 """Of a job's id in its savepoints' names. Source: Flink 2.2, `AbstractFsCheckpointStorageAccess`."""

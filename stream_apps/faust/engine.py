@@ -25,16 +25,16 @@ from olist.stack.server import Launch
 from olist.topics.admin import delete_topics
 from olist.topics.survey import Broker
 from stream_apps.app import App, FaustApp
-from stream_apps.deploy.engine import Place, Sight, Verdict
-from stream_apps.deploy.groups import delete_group
-from stream_apps.deploy.keeping import STATUS, alive, end_processes, workers_within
-from stream_apps.deploy.loading import loaded
-from stream_apps.deploy.record import Standing, Worker
-from stream_apps.deploy.staging import FOREGROUND, generation_name
-from stream_apps.deploy.state_schema import described, obstacles
+from stream_apps.app_topics import FOREGROUND, generation_name
+from stream_apps.consumer_groups import delete_group
+from stream_apps.engine import Observation, Place, Verdict
 from stream_apps.faust.names import Names, names
 from stream_apps.faust.repartition import tables_read
+from stream_apps.faust.state_compatibility import described, obstacles
+from stream_apps.faust.worker_processes import STATUS, alive, end_processes, workers_within
 from stream_apps.faust.worker_status import Status
+from stream_apps.loader import loaded
+from stream_apps.records import Standing, Worker
 
 DESCRIPTION = "app.json"
 WORKER = "worker-"
@@ -93,21 +93,21 @@ class FaustEngine:
         process = spawn(launch, self._log(place, slot), dies)
         return Worker(process.pid, psutil.Process(process.pid).create_time())
 
-    def look(self, place: Place, standing: Standing) -> Sight:
+    def observe(self, place: Place, standing: Standing) -> Observation:
         """What the workers' processes and status files say: healthy are those that have run for a while and say so."""
         if not standing.workers:
-            return Sight(phase="absent")
+            return Observation(phase="absent")
         common: dict[str, Any] = {"since": standing.started}
         for slot, worker in enumerate(standing.workers):
             if alive(worker) is None:
-                return Sight(phase="failed", error=self._last_words(place, slot), **common)
+                return Observation(phase="failed", error=self._last_words(place, slot), **common)
         told = [self._status(place, slot) for slot in range(len(standing.workers))]
         now = time.time()
         if any(one is not None and now - one.at_s > STALE_S for one in told):
-            return Sight(phase="failing", error=f"a worker has said nothing for {STALE_S:.0f} s", **common)
+            return Observation(phase="failing", error=f"a worker has said nothing for {STALE_S:.0f} s", **common)
         if all(one is not None and one.phase == "running" for one in told):
-            return Sight(phase="running", settled=self._is_steady(standing, now), **common)
-        return Sight(phase="starting", **common)
+            return Observation(phase="running", settled=self._is_steady(standing, now), **common)
+        return Observation(phase="starting", **common)
 
     def _is_steady(self, standing: Standing, now: float) -> bool:
         return now - standing.started >= self.settings.app_steady_s

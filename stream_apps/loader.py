@@ -11,7 +11,7 @@ from pathlib import Path
 from olist.errors import BadInput
 from stream_apps.app import App, FaustApp, FlinkApp
 from stream_apps.catalogue import alias_moved
-from stream_apps.deploy.record import Engine
+from stream_apps.records import Engine
 
 
 def load_app(path: Path) -> App:

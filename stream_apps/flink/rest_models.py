@@ -6,20 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stream_apps.engine import Checkpoint
+
 Json = Mapping[str, Any]
 
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
 CAUSES_TOLD = 3
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A completed checkpoint: where it is, when it was complete (Unix seconds), its size in bytes."""
-
-    number: int
-    path: str
-    at: float
-    size: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,7 @@ def newest_checkpoint(answer: Json) -> Checkpoint | None:
     if not found:
         return None
     at, size = found["latest_ack_timestamp"] / 1000, int(found["state_size"])
-    return Checkpoint(int(found["id"]), str(found["external_path"]), at, size)
+    return Checkpoint(str(found["external_path"]), at, size)
 
 
 def exceptions(answer: Json) -> Exceptions:

@@ -14,16 +14,17 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from olist.settings import Settings
 from stream_apps.app import App, FlinkApp
-from stream_apps.deploy.flink_engine import text_of
-from stream_apps.flink.job import encode, job_of
+from stream_apps.flink.job import compile_plan, encode, job_of, text_of
 from stream_apps.flink.submit import PROGRAM_DRIVER
 
 Manifest = dict[str, Any]
@@ -212,3 +213,19 @@ def digest(files: Mapping[str, str]) -> str:
     return hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(files.items())).encode()).hexdigest()[
         :16
     ]
+
+
+def plan_for(settings: Settings, app: App) -> bytes:
+    """The plan, in 5-20 s; nothing for an app of another engine. `settings` say where PyFlink is.
+
+    Raises:
+        BadInput: Flink refuses the app's statements.
+        StackError: there is no PyFlink here.
+    """
+    if not isinstance(app, FlinkApp):
+        return b""
+    with tempfile.TemporaryDirectory(prefix="olist-plan-") as folder:
+        job, plan = Path(folder, "job.json"), Path(folder, "plan.json")
+        job.write_bytes(job_file(app))
+        compile_plan(settings, job, plan)
+        return plan.read_bytes()

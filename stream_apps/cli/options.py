@@ -12,13 +12,13 @@ from olist.cli.terminal import console
 from olist.errors import BadInput
 from olist.settings import settings
 from stream_apps.app import App
+from stream_apps.cli.view import Telling
 from stream_apps.deploy import keeping
 from stream_apps.deploy.engines import engine_named
-from stream_apps.deploy.folder import Deployment
-from stream_apps.deploy.loading import engine_of
 from stream_apps.deploy.operations import Operations
-from stream_apps.deploy.record import Record
-from stream_apps.deploy.view import Telling
+from stream_apps.deploy.store import Deployment
+from stream_apps.loader import engine_of
+from stream_apps.records import Record
 
 BUSY_S = 90.0
 """How long a command waits for another, or for the keeper, to leave an app alone."""

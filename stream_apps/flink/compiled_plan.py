@@ -15,11 +15,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-Road = Literal["restored", "restored, old rows not rewritten", "state refused"]
+from stream_apps.engine import Verdict
 
 # Operators that hold nothing between two records or checkpoints. Any other is taken to hold something.
 STATELESS = frozenset(
@@ -40,13 +40,6 @@ SCAN = "stream-exec-table-source-scan"
 # What says nothing of a state's meaning: numbers, prose, how much is done at once.
 UNMEANING = frozenset({"id", "description", "configuration", "inputProperties", "state"})
 LONGEST_TOLD = 160
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """Which way an upgrade takes, and why; for `state refused` the operators that differ."""
-
-    road: Road
-    why: str
 
 
 class Plan:
@@ -123,7 +116,7 @@ def canonical(value: Any) -> Any:
 
 
 def carries(old: bytes, new: bytes) -> Verdict:
-    """Whether a job of plan `new` may go on from the state of a job of plan `old`."""
+    """May a job of plan `new` go on from the state of a job of plan `old`? If not: the operators that differ."""
     before, after = Plan(old), Plan(new)
     gone, come = (_only_in(one, other) for one, other in ((before, after), (after, before)))
     if gone or come:

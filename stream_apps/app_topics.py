@@ -1,10 +1,16 @@
-"""An app whose rows go to topics of its generation's own, until they are exchanged for the real ones' rows."""
+"""The topics of an app, and the names of its generations.
+
+A generation that is built beside the running one writes to topics of its own, until its rows are exchanged for the real
+ones'.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
 from olist.contracts import Contract
+from olist.settings import Settings
+from olist.topics.admin import ensure_topics
 from stream_apps.app import App, FlinkApp
 
 FOREGROUND = 0
@@ -43,3 +49,9 @@ def staged_app(app: App, generation: str) -> App:
 def _staged(contract: Contract, generation: str) -> Staged:
     given = {one.name: getattr(contract, one.name) for one in fields(Contract)}
     return Staged(**given, generation=generation)
+
+
+def ensure_all_topics(settings: Settings, app: App) -> None:
+    """Make what is missing of the topics that an app reads and writes."""
+    reads = app.reads if isinstance(app, FlinkApp) else tuple(given.contract for given in app.reads)
+    ensure_topics(settings, {contract.table: contract for contract in (*reads, *app.outputs)}.values())
