@@ -1,4 +1,4 @@
-"""Text of others on its way to a terminal or a log: shown, never obeyed.
+"""What a terminal or a log is given: the text of others, shown and never obeyed; and colours, where they are wanted.
 
 Keys, headers, column names, member names of an archive and what servers say are bytes of others. Written raw, an
 escape sequence of theirs moves the cursor or sets the title, a line break forges a line, a bidirectional mark turns the
@@ -7,6 +7,7 @@ rest of the line around.
 
 from __future__ import annotations
 
+import os
 import re
 
 LINES = "\n\t"
@@ -34,6 +35,11 @@ def printable_json(document: str) -> str:
 def _json_escape(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))
+
+
+def colours_refused() -> bool:
+    """True if the user or the terminal wants none: NO_COLOR (no-color.org), TERM=dumb."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
 _UNPRINTABLE = re.compile(r"[^\n -~]")  # a superset of what str.isprintable refuses; a document's line ends stay

@@ -198,11 +198,6 @@ class Settings(BaseSettings):
         return child
 
 
-def colours_refused() -> bool:
-    """True if the user or the terminal wants none: NO_COLOR (no-color.org), TERM=dumb."""
-    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-
-
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """The process's settings.

@@ -8,8 +8,8 @@ import sys
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
-from olist.printable import LINES, printable
-from olist.settings import Settings, colours_refused
+from olist.printable import LINES, colours_refused, printable
+from olist.settings import Settings
 
 # Every metric of the platform. Names end in their unit, labels are few: a table, never a key.
 CHANGES_WRITTEN = Counter("olist_sink_changes", "changes committed to a target", ["sink", "table"])

@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from olist.errors import BadInput, ServerTrouble
-from olist.source.files import read_files
 
 DATASET = "olistbr/brazilian-ecommerce"
 ARCHIVE = "brazilian-ecommerce.zip"
@@ -29,6 +28,8 @@ def download(out: Path) -> None:
 
     Needs the `kaggle` package (pip install 'olist-streams[kaggle]') and an account's API token.
     """
+    from olist.source.files import read_files
+
     fetch(out)
     archive = out / ARCHIVE
     read_files(archive)

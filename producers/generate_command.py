@@ -5,10 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from olist.cli.terminal import console
-from producers.generation.dataset import generate as write_dataset
 
 
 @click.command("generate")
@@ -20,6 +16,11 @@ def generate(orders: int, seed: int, out: Path | None) -> None:
 
     Any size, in the memory of 10,000 orders. `olist replay --data FOLDER` takes it like the real one.
     """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from olist.cli.terminal import console
+    from producers.generation.dataset import generate as write_dataset
+
     folder = out or Path(f"olist-{orders}-{seed}")
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("orders"), TimeRemainingColumn())
     with Progress(*columns, console=console(stderr=True)) as bar:

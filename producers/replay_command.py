@@ -1,4 +1,4 @@
-"""`olist replay`: arguments in, a summary out."""
+"""`olist replay`: arguments in, a summary out; it imports what replays when there is something to replay."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from olist.cli.terminal import console, show
 from olist.contracts import Contract
 from olist.errors import BadInput
-from olist.settings import Settings, settings
-from olist.source import load
 from olist.tables import TABLES
-from olist.topics.admin import delete_topics
-from producers.display import event_time, shown
-from producers.dry_run import dry_run_of
-from producers.pace import Pace
-from producers.replay import FULL_SPEED_LINGER_MS, PACED_LINGER_MS, Plan, Progress, Run, check_ends, make_plan
-from producers.sending import Sender
-from producers.stopping import stop_signals
-from producers.summary import Summary
+
+if TYPE_CHECKING:
+    from olist.settings import Settings
+    from producers.pace import Pace
+    from producers.replay import Plan
+    from producers.summary import Summary
 
 DEFAULT_DATA = Path("../shared/olist/brazilian-ecommerce.zip")
 SIGNAL_EXIT = 128  # a process that a signal ended leaves 128 + its number, by the shells' convention
@@ -77,8 +73,16 @@ def replay(
     As fast as it goes, or at --speed or --rate. A run that was stopped, however it was, goes on where it stopped when
     it is started again: what is on the topics already is found out from the topics. A complete one has nothing to do.
     """
+    from olist.settings import settings
+    from olist.source import load
+    from producers.pace import Pace
+    from producers.replay import make_plan
+
     dataset = load(found_data(data))
     if dry_run:
+        from olist.cli.terminal import show
+        from producers.dry_run import dry_run_of
+
         counts = dry_run_of(dataset, tables, limit)
         show(counts.as_table()) if output == "text" else click.echo(json.dumps(counts.as_json()))
         return
@@ -91,6 +95,8 @@ def replay(
         _end(done, output)
         return
     if from_start:
+        from olist.topics.admin import delete_topics
+
         topics = [contract.topic(current.topic_prefix) for contract in tables]
         if not yes:
             click.confirm(f"delete {', '.join(topics)} with all they hold?", abort=True, err=True)
@@ -117,6 +123,13 @@ def _end(done: Summary, output: str) -> None:
 
 def send(current: Settings, plan: Plan, pace: Pace) -> Summary:
     """Carry a plan out under the eyes of the user."""
+    from olist.cli.terminal import console
+    from producers.display import event_time, shown
+    from producers.replay import FULL_SPEED_LINGER_MS, PACED_LINGER_MS, Progress, Run, check_ends
+    from producers.sending import Sender
+    from producers.stopping import stop_signals
+    from producers.summary import Summary
+
     progress = Progress(total=plan.changes.height)
     sender = Sender(current, linger_ms=PACED_LINGER_MS if pace.waits else FULL_SPEED_LINGER_MS)
     run = Run(plan, sender, pace, progress)

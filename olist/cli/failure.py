@@ -13,12 +13,15 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from olist.errors import OlistError
-from olist.printable import LINES, printable
-from olist.settings import Settings, colours_refused, settings
+from olist.printable import LINES, colours_refused, printable
+
+if TYPE_CHECKING:  # settings take a third of a second, and a help text needs none
+    from olist.settings import Settings
 
 LONGEST_FAULT = 300
 TRACES_KEPT = 20
@@ -95,6 +98,8 @@ def _written(folder: Path, text: str) -> Path:
 
 
 def _settings() -> Settings | None:
+    from olist.settings import settings
+
     try:
         return settings()
     except OlistError:

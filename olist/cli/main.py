@@ -9,13 +9,15 @@ from __future__ import annotations
 import io
 import sys
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import click
 
 from olist.cli import failure
+from olist.cli.summaries import SUMMARIES
 from olist.errors import OlistError
-from olist.settings import colours_refused
+from olist.printable import colours_refused
 
 GROUP = "olist.commands"
 FAILED, INTERRUPTED, READER_GONE = 1, 130, 141
@@ -28,17 +30,38 @@ class Asked:
     traces: bool = False
 
 
+class InstalledCommand(click.Command):
+    """A command by its name and summary: enough for the list of all. Its module is imported when it is run.
+
+    Shell completion goes the same way: it lists the root's commands by these, and asks a real one for its own.
+    """
+
+    def __init__(self, point: EntryPoint, summary: str) -> None:
+        super().__init__(point.name, help=summary)
+        self._point = point
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The real command's, which click then runs in this one's stead."""
+        command: click.Command = self._point.load()
+        return command.make_context(info_name, args, parent, **extra)
+
+
 class InstalledCommands(click.Group):
-    """Commands by entry point, each imported when it is named, so that a heavy library loads only when used."""
+    """Every folder's commands, by entry point."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Every installed command, by name."""
         return sorted(point.name for point in entry_points(group=GROUP))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """The command behind an entry point, or None when there is no such name."""
+        """The command behind an entry point, or None when there is no such name.
+
+        One without a summary here, of a package of others, is imported to be asked for it.
+        """
         for point in entry_points(group=GROUP, name=name):
-            command: click.Command = point.load()
+            command: click.Command = InstalledCommand(point, SUMMARIES[name]) if name in SUMMARIES else point.load()
             return command
         return None
 

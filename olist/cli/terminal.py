@@ -18,8 +18,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from olist.printable import LINES, printable
-from olist.settings import colours_refused
+from olist.printable import LINES, colours_refused, printable
 
 UNBOUNDED = 100_000
 """Columns of a console that is no terminal."""

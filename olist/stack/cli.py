@@ -1,33 +1,21 @@
-"""`olist up | down | status | logs | doctor | stack`: thin commands over `local.Stack`."""
+"""`olist up | down | status | logs | doctor | stack`: thin commands over `local.Stack`, each importing what it uses."""
 
 from __future__ import annotations
 
 import sys
-import tempfile
-import threading
 from collections.abc import Iterable
 from contextlib import nullcontext
-from itertools import chain
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
-from olist.cli.terminal import console, show
 from olist.errors import BadInput, ServerTrouble, StackError
 from olist.printable import LINES, printable
-from olist.settings import settings
-from olist.stack.artefacts import LOCK, format_lock
-from olist.stack.doctor import examine
-from olist.stack.local import Stack
-from olist.stack.logs import follow, recent
-from olist.stack.resolve import renew
-from olist.stack.servers.s3 import S3
-from olist.stack.slots import Slot, facts, slots
-from olist.stack.state import ServerState
-from olist.stack.view import LiveProgress, findings_table, states_table
-from olist.stop_signals import set_on_signal
+
+if TYPE_CHECKING:
+    from olist.stack.local import Stack
+    from olist.stack.slots import Slot
+    from olist.stack.state import ServerState
 
 SUPERVISOR, POSTGRES = "supervisor", "postgres"
 
@@ -48,22 +36,31 @@ only = click.option("--only", callback=_names, metavar="NAME[,NAME]", help="thes
 @output
 def up(only: list[str] | None, offline: bool, foreground: bool, output: str) -> None:
     """Start the servers of this machine and wait until all are ready; those that run are left alone."""
+    from olist.cli.terminal import console
+    from olist.settings import settings
+    from olist.stack.local import Stack
+    from olist.stack.view import LiveProgress
+
     chosen = settings()
     if offline:
         chosen = chosen.model_copy(update={"offline": True})
     with Stack(chosen, only, tied=True) if foreground else nullcontext(Stack(chosen, only)) as stack:
-        _mourn(stack)
+        _print_crashes(stack)
         with LiveProgress(console(stderr=True)) as progress:
             states = stack.up(progress)
         _print(states.values(), output)
         if foreground:
-            _until_told(stack)
+            _watch_until_signal(stack)
 
 
-def _until_told(stack: Stack) -> None:
-    told = threading.Event()
-    set_on_signal(told)
-    while not told.wait(1.0):
+def _watch_until_signal(stack: Stack) -> None:
+    import threading
+
+    from olist.stop_signals import set_on_signal
+
+    stopping = threading.Event()
+    set_on_signal(stopping)
+    while not stopping.wait(1.0):
         if crashed := [state for state in stack.states().values() if state.phase not in ("ready", "external")]:
             raise StackError("; ".join(f"{state.name} {state.phase}: {state.reason}" for state in crashed))
 
@@ -72,7 +69,10 @@ def _until_told(stack: Stack) -> None:
 @click.option("--delete", is_flag=True, help="then remove data, logs and run state (lists them, asks)")
 @click.option("--yes", is_flag=True, help="do not ask")
 def down(delete: bool, yes: bool) -> None:
-    """Stop the servers, gracefully within a deadline. Their data stays, unless told otherwise."""
+    """Stop the servers, gracefully within a deadline. Their data stays without --delete."""
+    from olist.settings import settings
+    from olist.stack.local import Stack
+
     running = Stack(settings())
     running.down()
     if delete:
@@ -95,22 +95,36 @@ def _delete(stopped: Stack, *, yes: bool) -> None:
 def status(only: list[str] | None, output: str) -> None:
     """Show every server: state, address, process, memory; and what replication slots keep.
 
-    Exit code 1 when a server has crashed.
+    Exit code 1 when a server has crashed, or one of another machine does not answer.
     """
+    import msgspec
+
+    from olist.settings import settings
+    from olist.stack.local import Stack
+
     stack = Stack(settings(), only)
-    states = stack.states() | stack.ask_external()
-    held = _slots() if POSTGRES in states and states[POSTGRES].phase in ("ready", "external") else None
+    states = stack.states() | stack.external_states()
+    slots = _slots() if POSTGRES in states and states[POSTGRES].phase in ("ready", "external") else None
     if output == "json":
-        click.echo(msgspec.json.encode([_with_slots(state, held) for state in states.values()]))
+        click.echo(msgspec.json.encode([_with_slots(state, slots) for state in states.values()]))
     else:
         _print(states.values(), output)
-        _print_slots(held or [])
-    if _mourn(stack):
+        _print_slots(slots or [])
+    crashed, unreachable = _print_crashes(stack), _print_unreachable(states.values())
+    if crashed or unreachable:
         sys.exit(1)
 
 
-def _mourn(stack: Stack) -> bool:
-    """Say which servers have crashed, how, and their last words; are there any?"""
+def _print_unreachable(states: Iterable[ServerState]) -> bool:
+    """Name the servers of other machines that do not answer, with the reason; true if there are any."""
+    unreachable = [state for state in states if state.phase == "unreachable"]
+    for state in unreachable:
+        click.secho(printable(f"{state.name} at {state.endpoint} is unreachable: {state.reason}"), fg="red", err=True)
+    return bool(unreachable)
+
+
+def _print_crashes(stack: Stack) -> bool:
+    """Name the servers that have crashed, with the last lines of their logs; true if there are any."""
     crashed = [state for state in stack.states().values() if state.phase == "crashed"]
     for state in crashed:
         click.secho(printable(stack.obituary(state), LINES), fg="red", err=True)
@@ -119,6 +133,9 @@ def _mourn(stack: Stack) -> bool:
 
 def _slots() -> list[Slot] | None:
     """None when they cannot be seen, which is said and does not keep the servers from being shown."""
+    from olist.settings import settings
+    from olist.stack.slots import slots
+
     try:
         return slots(settings())
     except (BadInput, ServerTrouble) as error:
@@ -126,19 +143,26 @@ def _slots() -> list[Slot] | None:
         return None
 
 
-def _print_slots(held: Iterable[Slot]) -> None:
+def _print_slots(slots: Iterable[Slot]) -> None:
     """A slot that nobody reads makes PostgreSQL keep its WAL until the disk, or the slot's limit, is reached."""
-    for slot in held:
+    from olist.settings import settings
+
+    for slot in slots:
         warning = slot.warning(settings().slot_warning_mb)
         click.echo(slot.line() + (click.style(f"  WARNING: {warning}", fg="yellow") if warning else ""))
 
 
-def _with_slots(state: ServerState, held: Iterable[Slot] | None) -> dict[str, Any]:
+def _with_slots(state: ServerState, slots: Iterable[Slot] | None) -> dict[str, Any]:
     """For a program: PostgreSQL has its `slots` beside what every server has, if they could be seen."""
-    told = msgspec.structs.asdict(state)
-    if state.name == POSTGRES and held is not None:
-        told["slots"] = facts(held, settings().slot_warning_mb)
-    return told
+    import msgspec
+
+    from olist.settings import settings
+    from olist.stack.slots import facts
+
+    fields = msgspec.structs.asdict(state)
+    if state.name == POSTGRES and slots is not None:
+        fields["slots"] = facts(slots, settings().slot_warning_mb)
+    return fields
 
 
 @click.command()
@@ -147,6 +171,12 @@ def _with_slots(state: ServerState, held: Iterable[Slot] | None) -> dict[str, An
 @click.option("-n", "--lines", default=50, show_default=True, help="last lines of each log")
 def logs(server: str | None, following: bool, lines: int) -> None:
     """Show the last lines of one server's log, or of all of them and of their supervisor."""
+    from itertools import chain
+
+    from olist.settings import settings
+    from olist.stack.local import Stack
+    from olist.stack.logs import follow, recent
+
     stack = Stack(settings(), None if server in (None, SUPERVISOR) else [str(server)])
     names = [SUPERVISOR] if server == SUPERVISOR else [*stack.servers, *([SUPERVISOR] if server is None else [])]
     paths = {name: stack.home.log(name) for name in names}
@@ -162,6 +192,13 @@ def doctor(output: str) -> None:
 
     Exit code 1 when something would keep the servers from starting.
     """
+    import msgspec
+
+    from olist.cli.terminal import show
+    from olist.settings import settings
+    from olist.stack.doctor import examine
+    from olist.stack.view import findings_table
+
     findings = list(examine(settings()))
     if output == "json":
         click.echo(msgspec.json.encode(findings))
@@ -172,6 +209,11 @@ def doctor(output: str) -> None:
 
 
 def _print(states: Iterable[ServerState], output: str) -> None:
+    import msgspec
+
+    from olist.cli.terminal import show
+    from olist.stack.view import states_table
+
     if output == "json":
         click.echo(msgspec.json.encode(list(states)))
     else:
@@ -186,6 +228,12 @@ def stack() -> None:
 @stack.command()
 def lock() -> None:
     """Resolve every server's archives anew and write their hashes into the lock."""
+    import tempfile
+    from pathlib import Path
+
+    from olist.stack.artefacts import LOCK, format_lock
+    from olist.stack.resolve import renew
+
     with tempfile.TemporaryDirectory() as folder:
         sections = renew(Path(folder), click.echo)
     LOCK.write_text(format_lock(sections), encoding="utf-8")
@@ -195,6 +243,9 @@ def lock() -> None:
 @stack.command("make-bucket")
 def make_bucket() -> None:
     """Create the lake's bucket (OLIST_S3_BUCKET) in the S3 in use; one that is there stays as it is."""
+    from olist.settings import settings
+    from olist.stack.servers.s3 import S3
+
     server = S3(settings())
     server.make_bucket()
     click.echo(f"bucket {settings().s3_bucket} is at {server.endpoint}")
@@ -204,5 +255,10 @@ def make_bucket() -> None:
 @only
 def install(only: list[str] | None) -> None:
     """Fill the cache, so that `olist up --offline` needs no network."""
+    from olist.cli.terminal import console
+    from olist.settings import settings
+    from olist.stack.local import Stack
+    from olist.stack.view import LiveProgress
+
     with LiveProgress(console(stderr=True)) as progress:
         Stack(settings(), only).install(progress)

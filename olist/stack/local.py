@@ -25,7 +25,7 @@ from typing import Any, Self
 import msgspec
 from pydantic import SecretStr
 
-from olist.errors import StackError
+from olist.errors import BadInput, ServerTrouble, StackError
 from olist.hidden import shown
 from olist.settings import Settings
 from olist.stack.artefacts import locked
@@ -110,12 +110,13 @@ class Stack:
 
         Raises:
             ServerTrouble: one does not.
+            BadInput: one refuses us.
         """
-        return {
-            name: ServerState(name=name, phase="external", endpoint=shown(server.endpoint), version=server.probe())
-            for name, server in self.servers.items()
-            if server.external
-        }
+        return {name: _probed(server) for name, server in self.servers.items() if server.external}
+
+    def external_states(self) -> dict[str, ServerState]:
+        """The servers of other machines, each asked whether it serves; one that does not is ``unreachable``."""
+        return {name: _probed_or_not(server) for name, server in self.servers.items() if server.external}
 
     def _refuse_other_settings(self) -> None:
         for name, state in self.states().items():
@@ -254,6 +255,18 @@ def _state(server: Server, seen: ServerState | None, *, alive: bool) -> ServerSt
     if not alive:
         return msgspec.structs.replace(seen, phase="stopped", pid=None)
     return seen
+
+
+def _probed(server: Server) -> ServerState:
+    return ServerState(name=server.name, phase="external", endpoint=shown(server.endpoint), version=server.probe())
+
+
+def _probed_or_not(server: Server) -> ServerState:
+    try:
+        return _probed(server)
+    except (BadInput, ServerTrouble) as error:
+        reason = shown(f"{error}; {error.hint}" if error.hint else error)
+        return ServerState(name=server.name, phase="unreachable", endpoint=shown(server.endpoint), reason=reason)
 
 
 def _as_json(settings: Settings) -> bytes:

@@ -9,11 +9,14 @@ import msgspec
 
 from olist.atomic import write_atomically
 
-Phase = Literal["waiting", "starting", "ready", "crashed", "stopped", "external"]
+Phase = Literal["waiting", "starting", "ready", "crashed", "stopped", "external", "unreachable"]
 
 
 class ServerState(msgspec.Struct, frozen=True, kw_only=True):
-    """One server as its supervisor last saw it. `since` is Unix seconds; `reason` says why it crashed."""
+    """One server as its supervisor last saw it, or as one of another machine answered.
+
+    `since` is Unix seconds; `reason` says why it crashed, or why it is unreachable.
+    """
 
     name: str
     phase: Phase

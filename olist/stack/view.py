@@ -25,6 +25,7 @@ COLOURS = {
     "starting": "yellow",
     "waiting": "yellow",
     "crashed": "red",
+    "unreachable": "red",
     "stopped": "dim",
 }
 

@@ -1,22 +1,20 @@
-"""`olist topics`: ls, describe, tail. Looking changes nothing: no group is joined, no offset committed."""
+"""`olist topics`: ls, describe, tail. Looking changes nothing: no group is joined, no offset committed.
+
+Each command imports what it uses: a help text, and `ls`, need not load what decodes records.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from olist.cli.terminal import console, show
-from olist.contracts import Contract
-from olist.derived import contracts
-from olist.settings import Settings, settings
-from olist.topics.lines import as_json, line
-from olist.topics.starting import moment
-from olist.topics.survey import Broker
-from olist.topics.tail import Tail, Wanted, key_bytes
-from olist.topics.view import columns_table, configs_table, facts, partitions_table, topics_table
+if TYPE_CHECKING:
+    from olist.contracts import Contract
+    from olist.settings import Settings
+    from olist.topics.tail import Tail
 
 output = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="how to print it")
 
@@ -39,6 +37,13 @@ def ls(everything: bool, output: str) -> None:
     olist topics ls
     olist topics ls --all -o json
     """
+    import msgspec
+
+    from olist.cli.terminal import show
+    from olist.settings import settings
+    from olist.topics.survey import Broker
+    from olist.topics.view import facts, topics_table
+
     current = settings()
     broker = Broker(current)
     names = [n for n in broker.names() if everything or n.startswith(f"{current.topic_prefix}.")]
@@ -61,6 +66,13 @@ def describe(topic: str, output: str) -> None:
     olist topics describe orders
     olist topics describe olist.public.orders -o json
     """
+    import msgspec
+
+    from olist.cli.terminal import console, show
+    from olist.settings import settings
+    from olist.topics.survey import Broker
+    from olist.topics.view import columns_table, configs_table, facts, partitions_table
+
     current = settings()
     broker = Broker(current)
     (survey,) = broker.survey([broker.find(topic, current.topic_prefix)])
@@ -114,6 +126,12 @@ def tail(
         raise click.UsageError("--offset and --since both say where to begin; give one of them")
     if everywhere and (key is None or partition is not None):
         raise click.UsageError("--everywhere is for --key, and without --partition")
+    from olist.settings import settings
+    from olist.topics.lines import as_json, line
+    from olist.topics.starting import moment
+    from olist.topics.survey import Broker
+    from olist.topics.tail import Tail, Wanted, key_bytes
+
     current = settings()
     broker = Broker(current)
     name = broker.find(topic, current.topic_prefix)
@@ -142,4 +160,6 @@ def _where(looked_at: Tail) -> str:
 
 def contract_of(topic: str, current: Settings) -> Contract | None:
     """The contract whose topic this is, if it is one's."""
+    from olist.derived import contracts
+
     return contracts().get(topic.removeprefix(f"{current.topic_prefix}."))

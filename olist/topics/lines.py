@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from olist.contracts import FIRST_MICROS, LAST_MICROS, Contract, Timestamp
 from olist.printable import printable, printable_json
-from olist.topics.decoded import Seen
+
+if TYPE_CHECKING:  # who shows the time of a record alone need not load what decodes one
+    from olist.topics.decoded import Seen
 
 COLOURS = {"c": "green", "r": "cyan", "u": "yellow", "d": "red", "tombstone": "bright_black", "bad": "bright_red"}
 EPOCH = datetime(1970, 1, 1)

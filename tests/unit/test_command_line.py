@@ -162,3 +162,50 @@ def test_neither_tables_nor_errors_have_colour_where_none_is_wanted(
 
 def test_errors_are_red_on_a_terminal(environment: dict[str, str]) -> None:
     assert "\x1b[31m" in on_terminal(environment, 80, "compact", "--tables", "none")[1]
+
+
+HEAVY = {
+    *("boto3", "confluent_kafka", "faust", "jgo", "numpy", "opensearchpy", "polars", "prometheus_client", "psycopg"),
+    *("pyarrow", "pydantic", "pyiceberg", "requests", "rich", "sqlalchemy", "structlog"),
+}
+COUNTED = """
+import sys
+from olist.cli.main import main
+try:
+    main()
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+def imported(environment: dict[str, str], *arguments: str) -> set[str]:
+    """The packages that a command has loaded in the end."""
+    command = [sys.executable, "-c", COUNTED, *arguments]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout
+    return set(ended.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--help"],
+        ["--version"],
+        *([name, "--help"] for name in ("topics", "up", "status", "stack", "replay", "generate")),
+    ],
+    ids=" ".join,
+)
+def test_a_help_text_loads_no_heavy_library(arguments: list[str], environment: dict[str, str]) -> None:
+    if not arguments:
+        environment = environment | {"_OLIST_COMPLETE": "bash_complete", "COMP_WORDS": "olist ", "COMP_CWORD": "1"}
+    assert not HEAVY & imported(environment, *arguments)
+
+
+@pytest.mark.parametrize(("words", "found"), [("olist top", "topics"), ("olist topics t", "tail")])
+def test_a_shell_completes_commands_and_those_below_them(words: str, found: str, environment: dict[str, str]) -> None:
+    asked = {"_OLIST_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    ended = subprocess.run(
+        [sys.executable, "-c", COUNTED], env=environment | asked, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == f"plain,{found}\n"

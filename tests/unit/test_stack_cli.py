@@ -41,6 +41,23 @@ def test_status_names_a_crashed_server_with_its_last_lines_and_fails() -> None:
 
 
 @pytest.mark.usefixtures("home")
+def test_status_shows_every_server_though_one_of_another_machine_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OLIST_OPENSEARCH", "http://olist:secret@127.0.0.1:1")
+    settings.cache_clear()
+    as_json = CliRunner().invoke(cli.status, ["--only", "kafka,opensearch", "-o", "json"])
+    kafka, opensearch = json.loads(as_json.stdout)
+    assert (kafka["phase"], opensearch["phase"]) == ("stopped", "unreachable")
+    assert "refused" in opensearch["reason"]
+    assert as_json.stderr.startswith("opensearch at http://olist:********@127.0.0.1:1 is unreachable: ")
+    as_table = CliRunner().invoke(cli.status, ["--only", "kafka,opensearch"])
+    assert as_json.exit_code == as_table.exit_code == 1
+    assert "stopped" in as_table.stdout
+    assert "secret" not in as_json.output + as_table.output
+
+
+@pytest.mark.usefixtures("home")
 def test_doctor_fails_on_a_crashed_server_and_says_the_way_out() -> None:
     result = CliRunner().invoke(cli.doctor, ["-o", "json"])
     assert result.exit_code == 1
