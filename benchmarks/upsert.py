@@ -79,7 +79,7 @@ def _measured(work: Callable[..., None], home: Path, rows: int, changes: int, mo
 def _ours(pipe: Connection, home: Path, rows: int, changes: int) -> None:
     table = _filled(home, rows)
     started = time.perf_counter()
-    table.own(frozenset([0]))
+    table.assign(frozenset([0]))
     index_s = time.perf_counter() - started
     batch = _frame(rows - changes // 2, changes, offset=rows)
     held = table.positions

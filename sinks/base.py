@@ -58,8 +58,8 @@ class SinkTable(ABC):
         """
 
     @abstractmethod
-    def own(self, partitions: frozenset[int]) -> None:
-        """Load what writing these partitions needs. Called after `open` and whenever the partitions change."""
+    def assign(self, partitions: frozenset[int]) -> None:
+        """Take these partitions over: load what writing them needs. Called after each `open`."""
 
     @abstractmethod
     def stage(self, batch: Batch) -> Sequence[Refusal]:
@@ -75,11 +75,11 @@ class SinkTable(ABC):
             Fenced: the target no longer stands at `held` for the batch's partitions; nothing was written.
         """
 
-    def rest_s(self) -> float:
-        """Seconds that the next batch should stay away: back-pressure. Other tables are not held up by it."""
+    def backpressure_s(self) -> float:
+        """Back-pressure: seconds for which the topic is to be paused. Other tables are not held up by it."""
         return 0.0
 
-    def drops_with_it(self) -> Sequence[str]:
+    def dependents(self) -> Sequence[str]:
         """What else `drop` removes, by name: what reads this table and cannot stay without it. Changes nothing."""
         return ()
 
@@ -98,7 +98,7 @@ class SinkTable(ABC):
         """Remove that too, for good; return what was removed."""
         return ()
 
-    def held_beside(self) -> Sequence[Positions]:
+    def history_positions(self) -> Sequence[Positions]:
         """Positions of histories as of `open`: the topic must fit them too, though reading goes on below them."""
         return ()
 

@@ -88,7 +88,7 @@ def rebuild(target: str, tables: str, with_history: bool, yes: bool) -> None:
     views: set[str] = set()
     for contract in contracts_for(target, tables):
         table = factory(target)(contract, current)
-        views.update(table.drops_with_it())
+        views.update(table.dependents())
         if yes:
             table.drop()
             click.echo(f"removed {target} table {contract.table}")

@@ -109,7 +109,7 @@ class Lake:
         """A sink process's table, opened."""
         table = LakeTable(self.catalog, self.contract, history=history)
         table.open()
-        table.own(frozenset(partitions))
+        table.assign(frozenset(partitions))
         return table
 
     def write(self, writer: LakeTable, changes: Iterable[tuple[Key, int | None]]) -> None:

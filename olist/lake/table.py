@@ -11,7 +11,7 @@ The lake protocol, in order:
    are now, by the moves that the rewrite left (`olist.lake.row_moves`); commit again on the new head. Where those moves
    have expired the index must be built anew (`ServerTrouble`, the caller's retry).
 4. Only then the index learns where the rows are.
-5. A table with too many files or snapshots asks for a rest between commits (`olist.lake.backpressure`).
+5. A table with too many files or snapshots asks for a pause between commits (`olist.lake.backpressure`).
 
 Outcome unknown (a connection lost in the commit): the caller opens again, and the positions it finds tell.
 """
@@ -91,7 +91,7 @@ class LakeTable:
         return table_positions(self.table, self.contract.table)
 
     @property
-    def rest_s(self) -> float:
+    def backpressure_s(self) -> float:
         """Seconds that the table's next commit should stay away, for its readers' sake."""
         return table_pause_s(self.table.metadata)
 
@@ -110,7 +110,7 @@ class LakeTable:
                 return self.positions
         raise ServerTrouble("lake catalog", f"{self.name}: {MAX_CONFLICTS} changes of its schema lost to others")
 
-    def own(self, partitions: frozenset[int]) -> None:
+    def assign(self, partitions: frozenset[int]) -> None:
         """Rebuild the key index for the rows of some topic partitions, from the key columns alone.
 
         Raises:

@@ -46,10 +46,10 @@ class IcebergTable(SinkTable):
         self._staged, self._before = [], None
         return _lowest([table.open() for table in self._connected()])
 
-    def own(self, partitions: frozenset[int]) -> None:
+    def assign(self, partitions: frozenset[int]) -> None:
         """Rebuild the key index for these partitions' rows."""
         for table in self._tables:
-            table.own(partitions)
+            table.assign(partitions)
 
     def stage(self, batch: Batch) -> Sequence[Refusal]:
         """Write the files. A lake column holds whatever the contract admits, so nothing is refused."""
@@ -68,9 +68,9 @@ class IcebergTable(SinkTable):
         self._before = batch if self._lags(batch) else None
         return held.advanced(batch.next)
 
-    def rest_s(self) -> float:
+    def backpressure_s(self) -> float:
         """What the table in the greater need of compaction asks for."""
-        return max((table.rest_s for table in self._tables), default=0.0)
+        return max((table.backpressure_s for table in self._tables), default=0.0)
 
     def drop(self) -> None:
         """Remove the table of current rows and its files, whatever they look like."""
@@ -86,7 +86,7 @@ class IcebergTable(SinkTable):
         self._drop(history=True)
         return dropped
 
-    def held_beside(self) -> Sequence[Positions]:
+    def history_positions(self) -> Sequence[Positions]:
         """What the history holds."""
         return [held for table in self._tables if table.history and (held := table.positions)]
 

@@ -155,7 +155,7 @@ class OpenSearchTable(SinkTable):
         if columns != self.contract.columns:
             self._client.ask("PUT", f"/{self._index}/_mapping", mapping(self.contract))
 
-    def own(self, partitions: frozenset[int]) -> None:
+    def assign(self, partitions: frozenset[int]) -> None:
         """Nothing to load: versions find the documents."""
 
     def stage(self, batch: Batch) -> Sequence[Refusal]:

@@ -121,7 +121,7 @@ class PostgresTable(SinkTable):
                 "beginning; or restore warehouse.sink_positions from the same dump as the table",
             )
 
-    def own(self, partitions: frozenset[int]) -> None:
+    def assign(self, partitions: frozenset[int]) -> None:
         """Nothing to load: the server finds the rows."""
 
     def stage(self, batch: Batch) -> Sequence[Refusal]:
@@ -223,7 +223,7 @@ class PostgresTable(SinkTable):
         if deleted := [partition for partition, found in witnesses.items() if "present" not in found]:
             self._witnesses.forget_deleted(connection, self.contract.table, deleted)
 
-    def drops_with_it(self) -> Sequence[str]:
+    def dependents(self) -> Sequence[str]:
         """The marts' views that read the table."""
         with self._lent() as connection, transaction(connection):
             return [view.name for view in views_over(connection, [table_name(self.contract)])]

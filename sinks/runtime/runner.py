@@ -62,7 +62,7 @@ class Runner:
         self.throughput = Throughput(time.monotonic())
         self.tables = {topic: _Table(writer, Condition(patience.limit_s)) for topic, writer in writers.items()}
         self._again: dict[str, Starts] = {}  # topics to read on elsewhere, and from where
-        self._rests: dict[str, float] = {}  # topics whose tables ask for a rest, in seconds
+        self._pauses: dict[str, float] = {}  # topics whose tables want back-pressure, in seconds
         self._noted: dict[str, str] = {}  # the state of each table that the group's notes say
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sink")
 
@@ -101,7 +101,7 @@ class Runner:
         self._finish()
         self._speak()  # a zombie's last commit may have been refused just now
         self.owned = owned
-        self._again, self._rests, self._noted = {}, {}, {}
+        self._again, self._pauses, self._noted = {}, {}, {}
         to_open = [topic for topic in owned if not self.tables[topic].condition.is_final]
         for topic in to_open:
             self.tables[topic].condition = Condition(self.patience.limit_s)
@@ -206,8 +206,8 @@ class Runner:
         table.condition.wrote()
         if was_slow:  # what came of it meanwhile was not taken
             self._again[topic] = table.writer.held.of(self.owned[topic])
-        if (rest_s := table.writer.table.rest_s()) > 0:
-            self._rests[topic] = rest_s
+        if (backpressure_s := table.writer.table.backpressure_s()) > 0:
+            self._pauses[topic] = backpressure_s
 
     def _resumed(self, topic: str, starts: Starts) -> None:
         table = self.tables[topic]
@@ -234,12 +234,12 @@ class Runner:
         now = time.monotonic()
         for topic in self.owned:
             if not self.tables[topic].takes_records:
-                source.rest(topic, math.inf)
+                source.pause(topic, math.inf)
         while self._again:
-            source.go_to(*self._again.popitem())
-        for topic, rest_s in self._rests.items():
-            source.rest(topic, now + rest_s)
-        self._rests = {}
+            source.seek(*self._again.popitem())
+        for topic, backpressure_s in self._pauses.items():
+            source.pause(topic, now + backpressure_s)
+        self._pauses = {}
 
     def _speak(self) -> None:
         """Say what is wrong with tables that do not run: at once, and now and again; of one server's trouble once."""

@@ -46,7 +46,7 @@ class Source:
         self._assigned = assigned
         self._reassigned = False
         self._starts: list[TopicPartition] = []
-        self._resting: dict[str, float] = {}  # topic -> when it is read again
+        self._paused_until: dict[str, float] = {}  # topic -> when it is read again
         self._consumer = Consumer(
             {
                 **client_options(settings),
@@ -79,7 +79,7 @@ class Source:
             ServerTrouble: the consumer failed for good.
         """
         self._reassigned = False
-        self._wake(time.monotonic())
+        self._resume_due(time.monotonic())
         try:
             messages = self._consumer.consume(most, within_s)
         except KafkaException as error:
@@ -91,15 +91,15 @@ class Source:
             return Polled()
         return _sorted_out(messages)
 
-    def rest(self, topic: str, until: float) -> None:
+    def pause(self, topic: str, until: float) -> None:
         """Leave a topic's records at the broker until then (`time.monotonic`), while the other topics are read on."""
         owned = self._owned({topic})
-        if owned and self._resting.get(topic) != until:
+        if owned and self._paused_until.get(topic) != until:
             self._consumer.pause(owned)
-            self._resting[topic] = until
+            self._paused_until[topic] = until
 
-    def go_to(self, topic: str, starts: Mapping[int, int]) -> None:
-        """Read on elsewhere in a topic's partitions, resting or not; what was fetched and not yet polled is dropped.
+    def seek(self, topic: str, starts: Mapping[int, int]) -> None:
+        """Read on elsewhere in a topic's partitions, paused or not; what was fetched and not yet polled is dropped.
 
         Every partition is assigned anew: librdkafka refuses to seek in one whose fetching has not begun.
         """
@@ -109,13 +109,13 @@ class Source:
                 partition.offset = starts[partition.partition] or OFFSET_BEGINNING
             elif (offset := reached[partition.topic, partition.partition]) >= 0:  # else nothing of it was polled yet
                 partition.offset = offset
-        if self._resting.pop(topic, None) is not None:
+        if self._paused_until.pop(topic, None) is not None:
             self._consumer.resume(self._owned({topic}))
         self._assign()
 
     def _assign(self) -> None:
         self._consumer.assign(self._starts)
-        self._consumer.pause(self._owned(self._resting.keys()))
+        self._consumer.pause(self._owned(self._paused_until.keys()))
 
     def note(self, texts: Mapping[str, str]) -> None:
         """Leave a text beside the group's offsets of each topic's partitions (`sinks.group`)."""
@@ -124,11 +124,11 @@ class Source:
         with suppress(KafkaException):  # no member just now; the next owner says how its tables are
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
-    def _wake(self, now: float) -> None:
-        rested = {topic for topic, until in self._resting.items() if until <= now}
-        if rested:
-            self._consumer.resume(self._owned(rested))
-            self._resting = {topic: until for topic, until in self._resting.items() if topic not in rested}
+    def _resume_due(self, now: float) -> None:
+        over = {topic for topic, until in self._paused_until.items() if until <= now}
+        if over:
+            self._consumer.resume(self._owned(over))
+            self._paused_until = {topic: until for topic, until in self._paused_until.items() if topic not in over}
 
     def _owned(self, topics: Set[str]) -> list[TopicPartition]:
         return [TopicPartition(p.topic, p.partition) for p in self._starts if p.topic in topics]
@@ -147,13 +147,13 @@ class Source:
             start = starts.get(partition.topic, {}).get(partition.partition, 0)
             partition.offset = start or OFFSET_BEGINNING
         self._starts = partitions
-        self._resting = dict.fromkeys(owned.keys() - starts.keys(), math.inf)  # where to go on is not known yet
+        self._paused_until = dict.fromkeys(owned.keys() - starts.keys(), math.inf)  # where to go on is not known yet
         consumer.assign(partitions)
-        consumer.resume(partitions)  # one that rested under its last owner's hand may still do so
-        consumer.pause(self._owned(self._resting.keys()))
+        consumer.resume(partitions)  # one that was paused when it was last ours may still be
+        consumer.pause(self._owned(self._paused_until.keys()))
 
     def _on_revoke(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-        self._reassigned, self._starts, self._resting = True, [], {}
+        self._reassigned, self._starts, self._paused_until = True, [], {}
         self._assigned({})  # what is being written is finished before another owns it
         consumer.unassign()
 

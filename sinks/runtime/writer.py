@@ -92,9 +92,9 @@ class TableWriter:
 
     def _open(self, state: TopicState) -> Positions:
         found = self.table.open()
-        for held in (*([found] if found else ()), *self.table.held_beside()):
+        for held in (*([found] if found else ()), *self.table.history_positions()):
             check_topic(self.table.name, held, state, self.owned)
-        self.table.own(self.owned)
+        self.table.assign(self.owned)
         return found or Positions.start(self.topic, state.topic_id, len(state.end))
 
     def _decode(self, records: Sequence[Consumed], ends: Mapping[int, int]) -> Batch:

@@ -48,7 +48,7 @@ class Parcels:
         topic = state.topic
         table = factory(target)(self.contract, self.settings)
         held = table.open() or Positions.start(topic, state.topic_id, len(state.end))
-        table.own(frozenset(state.end))
+        table.assign(frozenset(state.end))
         for records in read(self.settings, topic, held.next, end or state.end):
             batch = decode_batch(self.contract, topic, records, len(state.end))
             refused = [(row, "no") for row, label in enumerate(batch.frame["label"]) if label in refuse]

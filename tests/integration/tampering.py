@@ -168,7 +168,7 @@ class IcebergHand(Hand):
         if any(end < held.next[partition] for partition, end in ends.items()):
             self._roll_back()
         else:
-            table.own(frozenset(ends))
+            table.assign(frozenset(ends))
             table.commit(table.stage(pl.DataFrame(schema=frame_schema(self.contract))), held, dict(ends))
 
     def _roll_back(self) -> None:

@@ -67,7 +67,7 @@ def write(lake: Lake, writer: LakeTable, changes: list[tuple[int, int | None]]) 
         writer.commit(writer.stage(frame), held, moved)
     except ServerTrouble:
         assert writer.open() == held
-        writer.own(frozenset(held.next))
+        writer.assign(frozenset(held.next))
         writer.commit(writer.stage(frame), held, moved)
     lake.learn(changes)
 

@@ -1,4 +1,4 @@
-"""One topic is left to rest, or read again, while the others are read on and nothing of any is skipped."""
+"""One topic is paused, or read again, while the others are read on and nothing of any is skipped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def settings(stack: Stack) -> Settings:
-    return stack.settings.model_copy(update={"topic_prefix": "resting"})
+    return stack.settings.model_copy(update={"topic_prefix": "paused"})
 
 
 def from_the_beginning(owned: Mapping[str, frozenset[int]]) -> Mapping[str, Mapping[int, int]]:
@@ -33,7 +33,7 @@ def keys_of(source: Source, seen: dict[str, list[bytes | None]]) -> dict[str, li
     return seen
 
 
-def test_a_resting_topic_holds_up_no_other_and_loses_nothing(settings: Settings) -> None:
+def test_a_paused_until_topic_holds_up_no_other_and_loses_nothing(settings: Settings) -> None:
     writer, tired, brisk = Writer(settings), fresh(), fresh()
     topics = {contract: contract.topic(settings.topic_prefix) for contract in (tired, brisk)}
 
@@ -42,16 +42,16 @@ def test_a_resting_topic_holds_up_no_other_and_loses_nothing(settings: Settings)
 
     write(tired, "a", "b")
     write(brisk, "a")
-    source = Source(settings, "resting", sorted(topics.values()), from_the_beginning)
+    source = Source(settings, "paused", sorted(topics.values()), from_the_beginning)
     seen: dict[str, list[bytes | None]] = {}
     wait_until(lambda: sum(map(len, keys_of(source, seen).values())) == 3, "the first records")
-    source.rest(topics[tired], math.inf)
+    source.pause(topics[tired], math.inf)
     write(tired, "c", "d")
     write(brisk, "b")
     wait_until(lambda: len(keys_of(source, seen)[topics[brisk]]) == 2, "the brisk topic's next record")
     assert len(seen[topics[tired]]) == 2
-    source.rest(topics[tired], 0.0)  # it is over
-    wait_until(lambda: len(keys_of(source, seen)[topics[tired]]) == 4, "what came during the rest")
+    source.pause(topics[tired], 0.0)  # it is over
+    wait_until(lambda: len(keys_of(source, seen)[topics[tired]]) == 4, "what came during the pause")
     assert len(set(seen[topics[tired]])) == 4
     source.close()
 
@@ -64,7 +64,7 @@ def test_one_topic_is_read_again_and_the_other_goes_on_where_it_was(settings: Se
     source = Source(settings, "read again", sorted(topics.values()), from_the_beginning)
     seen: dict[str, list[bytes | None]] = {}
     wait_until(lambda: sum(map(len, keys_of(source, seen).values())) == 6, "the records")
-    source.go_to(topics[emptied], dict.fromkeys(range(settings.partitions), 0))
+    source.seek(topics[emptied], dict.fromkeys(range(settings.partitions), 0))
     wait_until(lambda: len(keys_of(source, seen)[topics[emptied]]) == 6, "the same records again")
     writer.create(other, [parcel("d")])
     wait_until(lambda: len(keys_of(source, seen)[topics[other]]) == 4, "what came to the other meanwhile")

@@ -58,7 +58,7 @@ class MemoryTable(SinkTable):
         stored.columns = self.contract.columns
         return stored.positions
 
-    def own(self, partitions: frozenset[int]) -> None:
+    def assign(self, partitions: frozenset[int]) -> None:
         pass
 
     def stage(self, batch: Batch) -> Sequence[Refusal]:

@@ -67,7 +67,7 @@ class Bench:
         """The same, opened and owning partitions."""
         table = self.connect(contract)
         table.open()
-        table.own(partitions)
+        table.assign(partitions)
         return table
 
     def remove(self, contract: Contract) -> None:

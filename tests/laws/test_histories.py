@@ -76,7 +76,7 @@ def run(bench: Bench, contract: Contract, records: list[Taken], cuts: list[tuple
             table.close()
             table = bench.connect(contract)
             held = table.open()
-            table.own(frozenset(range(PARTITIONS)))
+            table.assign(frozenset(range(PARTITIONS)))
         held = write(table, records[:size], held)
         records = records[size:]
     table.close()

@@ -63,7 +63,7 @@ def test_a_zombies_commit_is_refused_and_writes_nothing(bench: Bench, parcels: C
     held = write(zombie, upserts(parcels, [parcel(label="both know this")]))
     late = stage(zombie, [upsert(parcels, parcel(label="the zombie's"), 1), delete(parcels, ("p1", 1), 2)])
     heir.open()
-    heir.own(frozenset(range(PARTITIONS)))
+    heir.assign(frozenset(range(PARTITIONS)))
     now = write(heir, [upsert(parcels, parcel(label="the heir's"), offset) for offset in (1, 5)], held)
     with pytest.raises(Fenced, match=r"expected 1, found 6"):
         late(held)
@@ -88,7 +88,7 @@ def test_a_refused_zombie_that_opens_again_may_go_on(bench: Bench, parcels: Cont
     with pytest.raises(Fenced):
         late(start_of(parcels))
     held = zombie.open()
-    zombie.own(frozenset(range(PARTITIONS)))
+    zombie.assign(frozenset(range(PARTITIONS)))
     write(zombie, [upsert(parcels, parcel(label="later"), 9)], held)
     assert bench.rows(parcels)["p1", 1]["label"] == "later"
 
@@ -130,7 +130,7 @@ def test_a_dropped_table_is_fresh_again(bench: Bench, parcels: Contract) -> None
     write(table, [upsert(parcels, parcel(), 50)])
     table.drop()
     assert table.open() is None
-    table.own(frozenset(range(PARTITIONS)))
+    table.assign(frozenset(range(PARTITIONS)))
     assert bench.rows(parcels) == {}
     write(table, [upsert(parcels, parcel(label="read again"), 3)])
     assert bench.rows(parcels)["p1", 1]["label"] == "read again"
@@ -149,7 +149,7 @@ def test_a_process_that_outlived_a_drop_is_refused(bench: Bench, parcels: Contra
     held = write(old, upserts(parcels, [parcel()]))
     new.drop()
     assert new.open() is None
-    new.own(frozenset(range(PARTITIONS)))
+    new.assign(frozenset(range(PARTITIONS)))
     late = stage(old, [upsert(parcels, parcel(), 8)])
     with pytest.raises(Fenced):
         late(held)

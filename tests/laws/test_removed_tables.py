@@ -15,7 +15,7 @@ from tests.laws.targets import Bench, latest, stage, write
 def reopened(table: SinkTable) -> Positions | None:
     """What the runner does with a table that was set back."""
     held = table.open()
-    table.own(frozenset(range(PARTITIONS)))
+    table.assign(frozenset(range(PARTITIONS)))
     return held
 
 
@@ -67,13 +67,13 @@ def test_a_table_that_another_process_made_again_is_no_zombies_fence(bench: Benc
     held = write(two, halves[1], write(one, halves[0]))
     bench.remove(parcels)
     assert one.open() is None
-    one.own(frozenset({0, 1}))
+    one.assign(frozenset({0, 1}))
     write(one, halves[0])
     mine = next(r for r in upserts(parcels, [parcel(f"n{n}") for n in range(90)], 90) if r.partition() in (2, 3))
     with pytest.raises(TargetRewound):
         write(two, [mine], held)
     again = two.open()
-    two.own(frozenset({2, 3}))
+    two.assign(frozenset({2, 3}))
     assert again is not None
     write(two, [*halves[1], mine], again)
     assert bench.rows(parcels) == latest(parcels, [*records, mine])

@@ -41,7 +41,7 @@ def server(bench: Bench, request: pytest.FixtureRequest) -> Victim:
 def reopened(table: SinkTable) -> Positions | None:
     """What the runner does after trouble."""
     held = table.open()
-    table.own(frozenset(range(PARTITIONS)))
+    table.assign(frozenset(range(PARTITIONS)))
     return held
 
 

@@ -35,11 +35,11 @@ HISTORY = f"{NOTES.table}_changes"
 
 
 class Trickle(Source):
-    """A topic that gets a change of one key every second. What comes during a rest stays at the broker till its end."""
+    """A topic that gets a change of one key every second. What comes in a pause stays at the broker till its end."""
 
     def __init__(self, stopping: Event, compact: Callable[[], object]) -> None:
         self.stopping, self.compact = stopping, compact
-        self.now_s = self.rests_until_s = 0.0
+        self.now_s = self.paused_until_s = 0.0
         self.taken = 0
         self.batches: list[float] = []  # when each was taken
 
@@ -48,7 +48,7 @@ class Trickle(Source):
         if before_s < COMPACTED_S <= self.now_s:
             self.compact()
         polled = Polled()
-        if self.now_s >= self.rests_until_s:
+        if self.now_s >= self.paused_until_s:
             end = int(self.now_s)
             polled.records[TOPIC] = [cast(Consumed, change(offset)) for offset in range(self.taken, end)]
             self.taken = end
@@ -57,9 +57,9 @@ class Trickle(Source):
             self.stopping.set()
         return polled
 
-    def rest(self, topic: str, until: float) -> None:
+    def pause(self, topic: str, until: float) -> None:
         assert topic == TOPIC
-        self.rests_until_s = until
+        self.paused_until_s = until
 
     def note(self, texts: Mapping[str, str]) -> None: ...
 

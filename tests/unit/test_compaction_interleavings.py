@@ -109,7 +109,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def open(self, n: int) -> None:
         self.writers[n].open()
-        self.writers[n].own(frozenset([n]))
+        self.writers[n].assign(frozenset([n]))
 
     def fresh_job(self) -> Job:
         return Job(self.means, self.lake.contract)

@@ -131,7 +131,7 @@ def test_a_writer_whose_files_another_tool_rewrote_indexes_the_table_anew(
     with pytest.raises(ServerTrouble, match=INDEXING_ANEW):
         writer.commit(writer.stage(frame), held, {p: end for p, end in to.items() if end > held.next[p]})
     writer.open()
-    writer.own(frozenset(range(PARTITIONS)))
+    writer.assign(frozenset(range(PARTITIONS)))
     writer.commit(writer.stage(frame), held, {p: end for p, end in to.items() if end > held.next[p]})
     assert lake.held() == lake.model | {1: 9}
 
@@ -155,10 +155,10 @@ def test_a_table_beyond_its_bounds_asks_for_a_rest(lake: Lake) -> None:
     rests: list[float] = []
     writer = LakeTable(lake.catalog, NOTES)
     writer.open()
-    writer.own(frozenset(range(PARTITIONS)))
+    writer.assign(frozenset(range(PARTITIONS)))
     for value in range(2, 6):
         lake.write(writer, [(1, value)])
-        rests.append(writer.rest_s)
+        rests.append(writer.backpressure_s)
     assert rests == [0.0, pytest.approx(2.5), pytest.approx(7.5), LONGEST_PAUSE_S]
 
 

@@ -52,7 +52,7 @@ def records_of(history: Sequence[tuple[str, str]]) -> tuple[list[Taken], list[in
 def opened(settings_: Settings) -> IcebergTable:
     table = IcebergTable(CONTRACT, settings_)
     table.open()
-    table.own(frozenset(range(PARTITIONS)))
+    table.assign(frozenset(range(PARTITIONS)))
     return table
 
 
@@ -71,7 +71,7 @@ def offsets_of(settings_: Settings) -> list[int]:
 def carry(table: IcebergTable, settings_: Settings, records: list[Taken], cuts: list[tuple[int, bool]]) -> None:
     """Write records batch by batch; some batches are staged by a process that dies, and written by the next."""
     held, turn = table.open(), 0
-    table.own(frozenset(range(PARTITIONS)))
+    table.assign(frozenset(range(PARTITIONS)))
     while records:
         size, dies = cuts[turn % len(cuts)]
         turn += 1
@@ -80,7 +80,7 @@ def carry(table: IcebergTable, settings_: Settings, records: list[Taken], cuts: 
             table.close()
             table = opened(settings_)
             held = table.open()
-            table.own(frozenset(range(PARTITIONS)))
+            table.assign(frozenset(range(PARTITIONS)))
         held = write(table, records[:size], held)
         records = records[size:]
     table.close()

@@ -43,7 +43,7 @@ class Lake:
         """Commit records as a sink would."""
         table = LakeTable(self.catalog, self.contract)
         held = table.open() or Positions.start(topic_of(self.contract), TOPIC_ID, PARTITIONS)
-        table.own(frozenset(range(PARTITIONS)))
+        table.assign(frozenset(range(PARTITIONS)))
         batch = decode_batch(self.contract, topic_of(self.contract), records, PARTITIONS)
         table.commit(table.stage(batch.last_per_key()), held, batch.next)
         for record, row in zip(records, batch.frame.iter_rows(named=True), strict=True):

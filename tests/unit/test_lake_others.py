@@ -140,7 +140,7 @@ def settle(lake: Lake, writer: LakeTable, changes: list[tuple[int, int | None]])
     with pytest.raises(ServerTrouble, match=r"another engine has committed snapshot \d+; indexing the table anew"):
         writer.commit(writer.stage(frame), held, moved)
     assert writer.open() == held
-    writer.own(ALL)
+    writer.assign(ALL)
     writer.commit(writer.stage(frame), held, moved)
     lake.learn(changes)
 
@@ -187,7 +187,7 @@ def test_writers_of_a_partition_each_leave_no_key_twice_even_after_a_compaction(
     for one in CHANGED:
         writer = writers[partition_of(one[0])]
         writer.open()
-        writer.own(frozenset([partition_of(one[0])]))
+        writer.assign(frozenset([partition_of(one[0])]))
         lake.write(writer, [one])
     assert lake.held() == lake.model
 

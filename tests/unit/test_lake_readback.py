@@ -38,7 +38,7 @@ def lake(tmp_path: Path) -> Settings:
 def fill(lake: Settings, contract: Contract = CONTRACT) -> None:
     table = factory("iceberg")(contract, lake)
     table.open()
-    table.own(frozenset(range(4)))
+    table.assign(frozenset(range(4)))
     rows = [
         parcel(f"p{i:02}", weight_g=i, sent_at=FIRST_US + i * DAY_US, note="ö" * 40 if i % 2 else None)
         for i in range(20)

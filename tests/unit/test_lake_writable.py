@@ -270,7 +270,7 @@ def test_a_column_that_the_contract_once_had_is_not_taken_for_somebody_elses(lak
 
 
 def lake_writer_of(lake: Lake, opened: LakeTable) -> LakeTable:
-    opened.own(frozenset(range(2)))
+    opened.assign(frozenset(range(2)))
     return opened
 
 

@@ -21,7 +21,7 @@ START = Positions.start("notes", "id-1", PARTITIONS)
 def writer(home: Path, now_ms: Callable[[], int] = wall_ms) -> LakeTable:
     table = LakeTable(open_catalog(local_settings(home)), WHOLE_NOTES, now_ms=now_ms)
     table.open()
-    table.own(ALL)
+    table.assign(ALL)
     return table
 
 
@@ -33,7 +33,7 @@ def test_a_table_opened_anew_stages_nothing_until_its_keys_are_indexed(tmp_path:
     frame, end = changes.frame([(key, 2) for key in range(10)])
     with pytest.raises(ServerTrouble, match="opened anew since its keys were indexed"):
         ours.stage(frame)
-    ours.own(ALL)
+    ours.assign(ALL)
     ours.commit(ours.stage(frame), held, end)
     assert ours.table.scan().to_arrow().num_rows == 10
 
@@ -74,11 +74,11 @@ def test_files_that_expire_while_a_writer_indexes_them_are_trouble_to_wait_out(c
     late = compacted.writer()
     compacted.compact(compacted.job(now_ms=1 << 42))
     with pytest.raises(ServerTrouble, match=INDEXING_ANEW):
-        late.own(ALL)
+        late.assign(ALL)
     with pytest.raises(ServerTrouble, match="since its keys were indexed"):
         late.stage(compacted.changes.frame([])[0])
     late.open()
-    late.own(ALL)
+    late.assign(ALL)
     compacted.write(late, [(1, 9)])
     assert compacted.held() == compacted.model
 
@@ -89,4 +89,4 @@ def test_a_file_that_is_really_gone_stops_the_indexing(compacted: Lake) -> None:
     (gone, *_) = [task.file.file_path for task in late.table.scan().plan_files()]
     late.table.io.delete(gone)
     with pytest.raises(FileNotFoundError, match=gone.rpartition("/")[2]):
-        late.own(ALL)
+        late.assign(ALL)

@@ -33,7 +33,7 @@ class Topics(Source):
 
     def __init__(self, topics: Sequence[str], stopping: Event) -> None:
         self.at = dict.fromkeys(topics, 0)
-        self.rests: dict[str, float] = {}
+        self.pauses: dict[str, float] = {}
         self.stopping = stopping
         self.until: Callable[[], bool] = lambda: False
         self.failed: dict[str, OlistError] = {}
@@ -49,16 +49,16 @@ class Topics(Source):
         polled = Polled(failed=self.failed)
         self.failed = {}
         for topic, offset in self.at.items():
-            if offset < RECORDS and self.rests.get(topic, 0.0) != math.inf:
+            if offset < RECORDS and self.pauses.get(topic, 0.0) != math.inf:
                 polled.records[topic] = [cast(Consumed, record_of(ORDER_ITEMS, ITEM, offset))]
                 self.at[topic] = offset + 1
         return polled
 
-    def rest(self, topic: str, until: float) -> None:
-        self.rests[topic] = until
+    def pause(self, topic: str, until: float) -> None:
+        self.pauses[topic] = until
 
-    def go_to(self, topic: str, starts: Mapping[int, int]) -> None:
-        self.rests.pop(topic, None)
+    def seek(self, topic: str, starts: Mapping[int, int]) -> None:
+        self.pauses.pop(topic, None)
         self.at[topic] = starts[0]
 
     def note(self, texts: Mapping[str, str]) -> None:
@@ -120,7 +120,7 @@ class Bench:
         starts = self.runner.assigned(dict.fromkeys(self.tables, ALONE))
         for topic in self.tables:
             if topic not in starts:
-                self.source.rest(topic, math.inf)
+                self.source.pause(topic, math.inf)
         self.runner.run(self.source, most=10, interval_s=0.001)
 
     def is_whole(self, name: str) -> bool:

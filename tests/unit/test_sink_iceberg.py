@@ -77,7 +77,7 @@ def places(records: list[Taken]) -> list[tuple[int, int]]:
 def read_on(table: IcebergTable, records: list[Taken]) -> Positions:
     """Read from where the tables stand, as the runner does after a start."""
     held = table.open() or start_of(CONTRACT)
-    table.own(ALL)
+    table.assign(ALL)
     return write(table, [r for r in records if r.offset() >= held.next[r.partition()]], held)
 
 
@@ -136,7 +136,7 @@ def test_the_history_goes_when_that_is_asked_for(bench: Bench, table: IcebergTab
     table.drop()
     assert table.drop_histories() == [f"{CONTRACT.table}_changes"]
     assert table.open() is None
-    table.own(ALL)
+    table.assign(ALL)
     write(table, records[12:])
     assert history_of(bench) == places(records[12:])
 
@@ -147,7 +147,7 @@ def test_a_history_of_a_topic_that_was_re_created_is_not_mixed_with_the_new_one(
     table.drop()
     table.open()
     now = TopicState(topic_of(CONTRACT), "made again", dict.fromkeys(ALL, 0), dict.fromkeys(ALL, 50))
-    (held,) = table.held_beside()
+    (held,) = table.history_positions()
     with pytest.raises(PositionRefused, match="was re-created") as refused:
         check_topic(table.name, held, now)
     assert "--with-history" in refused.value.hint
@@ -159,4 +159,4 @@ def contract_without_history() -> Contract:
 
 def test_a_table_without_a_history_has_none_to_keep(bench: Bench) -> None:
     table = bench.opened(contract_without_history())
-    assert (list(table.histories()), list(table.held_beside()), list(table.drop_histories())) == ([], [], [])
+    assert (list(table.histories()), list(table.history_positions()), list(table.drop_histories())) == ([], [], [])

@@ -53,7 +53,7 @@ class Table(SinkTable):
         self.calls.append("open")
         return self.held
 
-    def own(self, partitions: frozenset[int]) -> None:
+    def assign(self, partitions: frozenset[int]) -> None:
         self.calls.append("own")
 
     def stage(self, batch: Batch) -> Sequence[Refusal]:
