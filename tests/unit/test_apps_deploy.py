@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from olist.settings import Settings
 from olist.stack.companions import companions
 from olist.stack.local import Stack
 from olist.tables import ORDERS
-from stream_apps.app import FaustApp, Input
+from stream_apps.app import FaustApp, FlinkApp, Input
 from stream_apps.app_topics import generation_name, staged_app
 from stream_apps.deploy import keeping
 from stream_apps.deploy.readiness import HOPELESS_AFTER, judge, reason
@@ -220,6 +222,19 @@ def test_an_app_is_loaded_from_any_file(tmp_path: Path) -> None:
     path.write_text(APP.format(name="seen_orders"))
     app = load_app(path)
     assert (app.name, [column.name for column in app.outputs[0].columns]) == ("seen_orders", ["order_id"])
+
+
+def test_a_file_that_changes_within_a_second_is_read_anew_though_its_size_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "seen_orders.py"
+    for columns in ("order_id", "ORDER_ID"):
+        path.write_text(APP.format(name="seen_orders").replace("select order_id", f"select {columns}"))
+        os.utime(path, (1, 1))
+        app = load_app(path)
+        assert isinstance(app, FlinkApp)
+        assert app.select == f"select {columns} from orders"
 
 
 def test_a_version_that_an_earlier_release_copied_still_loads(tmp_path: Path) -> None:
