@@ -24,7 +24,7 @@ from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state, topic_states
-from olist.topics.reading import read
+from olist.topics.reader import read
 from stream_apps.app import App, FlinkApp
 from stream_apps.deploy.readiness import until_idle
 from stream_apps.deploy.status import AppStatus, status_of

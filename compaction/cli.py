@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from compaction.options import may_delete
-from olist import derived
+from olist import contract_registry
 from olist.cli.terminal import show
 from olist.contracts import Contract
 from olist.errors import BadInput
@@ -286,7 +286,7 @@ def _means(memory: int, stopping: Event, patience_s: float = 0.0) -> Iterator[Me
 
 
 def _contracts(tables: str) -> list[Contract]:
-    known = derived.contracts()
+    known = contract_registry.contracts()
     names = [name.strip() for name in tables.split(",") if name.strip()] or list(known)
     if unknown := [name for name in names if name not in known]:
         raise BadInput(f"no table named {', '.join(unknown)}", hint=f"tables: {', '.join(known)}")

@@ -25,7 +25,7 @@ from olist.settings import Settings
 from olist.shop import HEARTBEAT, SIGNAL, connect, split_prefix
 from olist.stack.slots import Slot, slots
 from olist.topics.admin import admin_client, topic_state
-from olist.topics.reading import follow
+from olist.topics.reader import follow
 
 LOOK_EVERY_S = 0.2
 SLOT_WITHIN_S = 60.0

@@ -10,7 +10,7 @@ import click
 import structlog
 from rich.table import Table
 
-from olist import derived
+from olist import contract_registry
 from olist.cli.terminal import show
 from olist.contracts import Contract
 from olist.errors import BadInput, PositionRefused
@@ -50,7 +50,7 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
     from olist.dead_letters import TOPIC_CONFIG, dead_letter_topic
     from olist.telemetry import configure_logging, serve_metrics
     from olist.topics.admin import ensure_topic, ensure_topics
-    from olist.topics.survey import Broker
+    from olist.topics.broker import Broker
     from sinks.histories import short_topics
     from sinks.runtime.process import run_sink
     from sinks.runtime.retry import Patience
@@ -186,7 +186,7 @@ def contracts_for(target: str | None, tables: str) -> Sequence[Contract]:
     Raises:
         BadInput: a name that is no table.
     """
-    known = derived.contracts()
+    known = contract_registry.contracts()
     names = [name.strip() for name in tables.split(",") if name.strip()] or list(known)
     if unknown := [name for name in names if name not in known]:
         raise BadInput(f"no table named {', '.join(unknown)}", hint=f"tables: {', '.join(known)}")
@@ -195,10 +195,10 @@ def contracts_for(target: str | None, tables: str) -> Sequence[Contract]:
 
 def contracts_there(current: Settings, tables: str) -> Sequence[Contract]:
     """As `contracts_for`; without names, an app's output only when its topic is there: apps need not run."""
-    from olist.topics.survey import Broker
+    from olist.topics.broker import Broker
 
     if tables.strip():
         return contracts_for(None, tables)
     there = set(Broker(current).names())
-    optional = derived.derived()
+    optional = contract_registry.derived()
     return [c for c in contracts_for(None, "") if c.table not in optional or c.topic(current.topic_prefix) in there]

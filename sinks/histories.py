@@ -20,7 +20,7 @@ from olist.errors import ServerTrouble
 from olist.positions import Positions
 from olist.settings import Settings
 from olist.topics.admin import TIMEOUT_S
-from olist.topics.survey import Broker, Survey
+from olist.topics.broker import Broker, Survey
 from sinks.readback import read_positions
 
 

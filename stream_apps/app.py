@@ -2,7 +2,7 @@
 
 An app is one file of `apps/` that ends in ``APP = FlinkApp(...)`` or ``APP = FaustApp(...)``. Its docstring says
 what it reads and writes, what state it keeps for how long, and what it guarantees. Its output contracts are declared in
-the same file; the sinks find them (`olist.derived`) and carry them like any table.
+the same file; the sinks find them (`olist.contract_registry`) and carry them like any table.
 
 Nothing here imports an engine: declaring an app, rendering it and testing its functions need neither.
 """

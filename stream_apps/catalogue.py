@@ -51,7 +51,7 @@ def apps() -> dict[str, App]:
 
 
 def contracts() -> dict[str, Contract]:
-    """The apps' outputs by table: what `olist.derived` finds under its entry point."""
+    """The apps' outputs by table: what `olist.contract_registry` finds under its entry point."""
     return {contract.table: contract for app in apps().values() for contract in app.outputs}
 
 

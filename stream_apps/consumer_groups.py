@@ -12,7 +12,7 @@ from olist.kafka_client import client_options, words_of
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import TIMEOUT_S, admin_client
-from olist.topics.reading import Where
+from olist.topics.reader import Where
 
 SETTLING = (
     KafkaError.NOT_COORDINATOR,

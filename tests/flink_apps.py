@@ -19,7 +19,7 @@ from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.stack.flink_config import Folders
 from olist.topics.admin import admin_client, ensure_topics, topic_states
-from olist.topics.reading import Consumed
+from olist.topics.reader import Consumed
 from stream_apps.app import FlinkApp
 from stream_apps.flink.job import compile_plan, encode, job_of
 from stream_apps.flink.rest import Flink

@@ -32,7 +32,7 @@ from olist.positions import Positions
 from olist.settings import Settings
 from olist.tables import ORDERS, Order
 from olist.topics.admin import admin_client, ensure_topics, topic_state
-from olist.topics.reading import read
+from olist.topics.reader import read
 from sinks.base import factory
 from sinks.check.run import check
 from tests.written import envelope

@@ -25,8 +25,8 @@ from olist.shop import connect
 from olist.source import Dataset
 from olist.tables import TABLES
 from olist.topics.admin import admin_client, topic_states
-from olist.topics.reading import Consumed
-from olist.topics.survey import Broker
+from olist.topics.broker import Broker
+from olist.topics.reader import Consumed
 from producers.pace import Pace
 from producers.replay import Progress
 from producers.shop.migrate import migrate

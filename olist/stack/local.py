@@ -29,8 +29,8 @@ from olist.errors import BadInput, ServerTrouble, StackError
 from olist.hidden import shown
 from olist.settings import Settings
 from olist.stack.artefacts import locked
-from olist.stack.companions import companions
 from olist.stack.home import Home
+from olist.stack.hooks import stack_hooks
 from olist.stack.install import Installer
 from olist.stack.ports import require_free
 from olist.stack.processes import last_lines, spawn
@@ -64,9 +64,9 @@ class Stack:
         self.down()
 
     def _usual(self) -> list[str]:
-        """Those that start without being named, those that companions need, and those the running supervisor knows."""
+        """Those that start without being named, those that hooks need, and those the running supervisor knows."""
         known = read_state(self.home.state) if self.home.supervisor() is not None else None
-        needed = [name for companion in companions() for name in companion.needs(self.settings)]
+        needed = [name for hook in stack_hooks() for name in hook.needs(self.settings)]
         return list(dict.fromkeys([*USUAL, *needed, *(known.servers if known else {})]))
 
     def states(self) -> dict[str, ServerState]:
@@ -101,8 +101,8 @@ class Stack:
         self._refuse_other_settings()
         self._ask_for([server for server in local if self.states()[server.name].phase in ("stopped", "crashed")])
         states = self._until_ready(progress) | external
-        for companion in companions():
-            companion.begin(self.settings)
+        for hook in stack_hooks():
+            hook.begin(self.settings)
         return states
 
     def ask_external(self) -> dict[str, ServerState]:
@@ -154,8 +154,8 @@ class Stack:
 
     def down(self) -> None:
         """Stop every server, gracefully within a deadline, and return when nothing runs any more."""
-        for companion in companions():
-            companion.end(self.settings)
+        for hook in stack_hooks():
+            hook.end(self.settings)
         if not self._end_supervisor(signal.SIGTERM, within_s=STOP_WITHIN_S + 10):
             self._end_supervisor(signal.SIGKILL, within_s=10)  # the servers die with it
         if self._supervisor is not None:
@@ -175,7 +175,7 @@ class Stack:
         """What `delete` would remove: every server's folder, logs, run state, and data that lies elsewhere for root."""
         folders = dict.fromkeys(server.folder for server in servers(self.settings).values())
         found = [*folders, self.home.path / "logs", self.home.path / "run"]
-        found += [folder for companion in companions() for folder in companion.data(self.settings)]
+        found += [folder for hook in stack_hooks() for folder in hook.data(self.settings)]
         there = [path for path in found if path.exists()]
         return there + [link.readlink() for path in there if leads_elsewhere(link := path / "data")]
 

@@ -41,7 +41,7 @@ def ls(everything: bool, output: str) -> None:
 
     from olist.cli.terminal import show
     from olist.settings import settings
-    from olist.topics.survey import Broker
+    from olist.topics.broker import Broker
     from olist.topics.view import facts, topics_table
 
     current = settings()
@@ -70,7 +70,7 @@ def describe(topic: str, output: str) -> None:
 
     from olist.cli.terminal import console, show
     from olist.settings import settings
-    from olist.topics.survey import Broker
+    from olist.topics.broker import Broker
     from olist.topics.view import columns_table, configs_table, facts, partitions_table
 
     current = settings()
@@ -127,10 +127,9 @@ def tail(
     if everywhere and (key is None or partition is not None):
         raise click.UsageError("--everywhere is for --key, and without --partition")
     from olist.settings import settings
-    from olist.topics.lines import as_json, line
-    from olist.topics.starting import moment
-    from olist.topics.survey import Broker
-    from olist.topics.tail import Tail, Wanted, key_bytes
+    from olist.topics.broker import Broker
+    from olist.topics.record_format import as_json, line
+    from olist.topics.tail import Tail, Wanted, key_bytes, moment
 
     current = settings()
     broker = Broker(current)
@@ -160,6 +159,6 @@ def _where(looked_at: Tail) -> str:
 
 def contract_of(topic: str, current: Settings) -> Contract | None:
     """The contract whose topic this is, if it is one's."""
-    from olist.derived import contracts
+    from olist.contract_registry import contracts
 
     return contracts().get(topic.removeprefix(f"{current.topic_prefix}."))

@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Text, Timestamp
-from olist.topics.lines import when
-from olist.topics.survey import CLEANUP, RETENTION, Survey
+from olist.topics.broker import CLEANUP, RETENTION, Survey
+from olist.topics.record_format import when
 
 DAY_MS = 86_400_000
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from olist.cli.terminal import console, show
-from olist.derived import derived
+from olist.contract_registry import derived
 from olist.settings import settings
 from sinks.base import TARGETS
 

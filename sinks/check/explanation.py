@@ -13,7 +13,7 @@ from olist.contracts import Contract
 from olist.lake.key_index import fingerprints
 from olist.positions import TopicState
 from olist.settings import Settings
-from olist.topics.reading import read
+from olist.topics.reader import read
 from sinks.check import canonical
 from sinks.check.comparison import KINDS, Differing, Kind
 

@@ -17,8 +17,8 @@ from olist.dead_letters import PARTITION as LETTER_PARTITION
 from olist.dead_letters import REASON, STAGE, TOPIC, dead_letter_topic
 from olist.settings import Settings
 from olist.topics.admin import topic_states
-from olist.topics.reading import Consumed, read
-from olist.topics.survey import Broker
+from olist.topics.broker import Broker
+from olist.topics.reader import Consumed, read
 
 SHOWN = 100  # reasons kept of each target and topic
 

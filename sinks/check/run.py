@@ -25,7 +25,7 @@ from olist.positions import TopicState
 from olist.settings import Settings
 from olist.tables import TABLES
 from olist.topics.admin import topic_states
-from olist.topics.survey import Broker
+from olist.topics.broker import Broker
 from sinks.base import TARGETS
 from sinks.check.files import read_files
 from sinks.check.refusals import read_refusals

@@ -15,7 +15,7 @@ from olist.changes import MALFORMED, codec
 from olist.contracts import Contract
 from olist.positions import TopicState
 from olist.settings import Settings
-from olist.topics.reading import Consumed, read
+from olist.topics.reader import Consumed, read
 from sinks.check.entries import DELETE, FIRST_TARGET, TOMBSTONE, UNDECODABLE, Entries, Spill, entries
 from sinks.check.refusals import Refused
 

@@ -10,7 +10,7 @@ from olist.contracts import Contract
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import admin_client, high_watermarks, topic_states
-from olist.topics.survey import CLEANUP, RETENTION, Broker
+from olist.topics.broker import CLEANUP, RETENTION, Broker
 
 RETENTION_BYTES, TOMBSTONES = "retention.bytes", "delete.retention.ms"
 KEPT_FOR_EVER = "-1"

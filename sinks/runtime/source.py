@@ -19,7 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from olist.errors import OlistError, PositionRefused, ServerTrouble
 from olist.kafka_client import client_options
 from olist.settings import Settings
-from olist.topics.reading import Consumed
+from olist.topics.reader import Consumed
 
 # topic -> partitions now owned; answers with topic -> partition -> next offset, less the topics that must wait.
 Assigned = Callable[[Mapping[str, frozenset[int]]], Mapping[str, Mapping[int, int]]]

@@ -27,7 +27,7 @@ from olist import telemetry
 from olist.batches import Batch, Rejected, decode_batch
 from olist.dead_letters import DeadLetters
 from olist.positions import Positions, TopicState, check_topic
-from olist.topics.reading import Consumed
+from olist.topics.reader import Consumed
 from sinks.base import SinkTable
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from olist.settings import Settings
 from olist.topics.admin import delete_topics
-from olist.topics.survey import Broker
+from olist.topics.broker import Broker
 from stream_apps.app import App
 from stream_apps.app_topics import FIRST_GENERATION, generation_name, staged_app
 from stream_apps.deploy.store import Deployment, place

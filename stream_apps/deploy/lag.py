@@ -15,7 +15,7 @@ import msgspec
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_states
-from olist.topics.reading import SOON_S, Offsets, Where, heads, read_partitions
+from olist.topics.reader import SOON_S, Offsets, Where, heads, read_partitions
 from stream_apps.consumer_groups import committed
 
 SHORT = 1000

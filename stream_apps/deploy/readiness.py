@@ -13,7 +13,7 @@ from olist.errors import ServerTrouble, StackError
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_states
-from olist.topics.reading import Offsets
+from olist.topics.reader import Offsets
 from stream_apps.consumer_groups import committed
 from stream_apps.deploy.lag import lag
 from stream_apps.deploy.status import AppStatus

@@ -21,7 +21,7 @@ from olist.errors import ServerTrouble
 from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_state
-from olist.topics.reading import read
+from olist.topics.reader import read
 from stream_apps.app_topics import staged_topic
 from stream_apps.engine import Place
 

@@ -19,7 +19,7 @@ from olist.changes import MALFORMED
 from olist.errors import Stopped
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_state
-from olist.topics.reading import read
+from olist.topics.reader import read
 from stream_apps.app import FaustApp, Key
 from stream_apps.faust.watermark import Watermarks
 

@@ -23,7 +23,7 @@ from olist.stack.home import Home
 from olist.stack.processes import last_lines, spawn
 from olist.stack.server import Launch
 from olist.topics.admin import delete_topics
-from olist.topics.survey import Broker
+from olist.topics.broker import Broker
 from stream_apps.app import App, FaustApp
 from stream_apps.app_topics import FOREGROUND, generation_name
 from stream_apps.consumer_groups import delete_group

@@ -18,7 +18,7 @@ from olist.errors import BadInput
 from olist.settings import Settings
 from olist.stack.flink_config import Folders
 from olist.stack.home import Home
-from olist.topics.survey import Broker
+from olist.topics.broker import Broker
 from stream_apps.app import App, FlinkApp
 from stream_apps.app_topics import generation_name, staged_app
 from stream_apps.consumer_groups import delete_group

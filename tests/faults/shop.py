@@ -15,9 +15,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
     ConfigResource,
 )
 
+from olist.contract_registry import contracts
 from olist.contracts import Contract
 from olist.dead_letters import dead_letter_topic
-from olist.derived import contracts
 from olist.lake.ancestry import MOVED, audited_of
 from olist.lake.catalog import identifier, open_catalog
 from olist.settings import Settings

@@ -16,7 +16,7 @@ from olist.dead_letters import DeadLetters, dead_letter_topic
 from olist.positions import Positions, TopicState
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_state
-from olist.topics.reading import read
+from olist.topics.reader import read
 from sinks.base import TARGETS, factory
 from sinks.check.report import Finding, Report
 from sinks.check.run import check

@@ -16,7 +16,7 @@ from olist.stack.local import Stack
 from olist.stack.ports import free_ports
 from olist.tables import ORDERS, Order
 from olist.topics.admin import ensure_topics
-from olist.topics.survey import Broker
+from olist.topics.broker import Broker
 from stream_apps.deploy import keeping
 from stream_apps.deploy.store import Deployment, deployments
 from stream_apps.faust.worker_processes import alive

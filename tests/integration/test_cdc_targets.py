@@ -23,7 +23,7 @@ from olist.source.columns import ColumnNames
 from olist.stack.local import Stack
 from olist.tables import ORDER_PAYMENTS, ORDER_REVIEWS, ORDERS
 from olist.topics.admin import admin_client, ensure_topic, ensure_topics, topic_state
-from olist.topics.reading import read
+from olist.topics.reader import read
 from producers.generation.dataset import generate
 from producers.pace import Pace
 from producers.replay import Progress, Run, make_plan

@@ -14,8 +14,8 @@ from olist.dead_letters import DeadLetters
 from olist.errors import BadInput, BadRecord
 from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state
-from olist.topics.reading import read
-from olist.topics.survey import Broker
+from olist.topics.broker import Broker
+from olist.topics.reader import read
 from sinks.base import TARGETS, factory
 from sinks.check.as_json import report_json
 from sinks.check.run import check

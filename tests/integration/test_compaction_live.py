@@ -12,7 +12,7 @@ from olist.lake.row_locations import INDEXING_ANEW
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state
-from olist.topics.reading import read
+from olist.topics.reader import read
 from tests.hot_orders import live, sample, unequal
 from tests.waiting import DEADLINE_S, wait_until
 

@@ -33,7 +33,7 @@ from olist.tables import (
     TABLES,
     Order,
 )
-from olist.topics.reading import Consumed
+from olist.topics.reader import Consumed
 from producers.generation.dataset import generate
 from stream_apps.apps import order_documents, sales_by_hour, seller_scores
 from stream_apps.deploy.supervisor import FlinkServers

@@ -19,7 +19,7 @@ from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.tables import ORDER_ITEMS, ORDERS, Order, OrderItem
 from olist.topics.admin import admin_client, delete_topics, ensure_topic, ensure_topics, topic_states
-from olist.topics.reading import read
+from olist.topics.reader import read
 from stream_apps.faust.names import BY_KEY_CONFIG
 from stream_apps.faust.repartition import purge
 from stream_apps.loader import load_app

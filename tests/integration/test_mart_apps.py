@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from olist.contract_registry import derived
 from olist.contracts import Contract
-from olist.derived import derived
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.tables import CUSTOMERS, GEOLOCATION, ORDERS, SELLERS, TABLES, Customer, Geolocation, Order, Seller

@@ -17,7 +17,7 @@ from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.tables import ORDERS
 from olist.topics.admin import admin_client, ensure_topics, topic_state
-from olist.topics.reading import read
+from olist.topics.reader import read
 from stream_apps.faust.credentials import aiokafka_options
 from tests.certificates import Authority
 from tests.secured_kafka import SECRETS, SecuredKafka

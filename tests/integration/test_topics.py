@@ -21,9 +21,9 @@ from olist.settings import Settings
 from olist.settings import settings as process_settings
 from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state
+from olist.topics.broker import Broker
 from olist.topics.cli import group
-from olist.topics.reading import read
-from olist.topics.survey import Broker
+from olist.topics.reader import read
 from olist.topics.tail import Tail, Wanted, key_bytes
 from tests.laws.parcels import fresh, parcel
 from tests.written import Writer

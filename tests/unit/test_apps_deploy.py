@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from olist.contracts import Contract
 from olist.errors import BadInput
 from olist.settings import Settings
-from olist.stack.companions import companions
+from olist.stack.hooks import stack_hooks
 from olist.stack.local import Stack
 from olist.tables import ORDERS
 from stream_apps.app import FaustApp, FlinkApp, Input
@@ -326,7 +326,7 @@ def test_flink_starts_with_the_usual_servers_of_a_home_that_wants_an_app_on_it(
 
 
 def test_a_home_has_one_keeper_and_only_where_something_is_wanted(tmp_path: Path) -> None:
-    (found,) = (one for one in companions() if one is keeping)
+    (found,) = (one for one in stack_hooks() if one is keeping)
     settings = Settings(home=tmp_path, kafka="127.0.0.1:1")
     found.begin(settings)
     assert keeping.keeper(settings) is None

@@ -17,7 +17,7 @@ from olist.lake.backpressure import LONGEST_PAUSE_S, MOST_FILES
 from olist.lake.catalog import identifier
 from olist.lake.live_rows import live_rows
 from olist.positions import TopicState
-from olist.topics.reading import Consumed
+from olist.topics.reader import Consumed
 from sinks.iceberg.table import IcebergTable
 from sinks.runtime.retry import Patience
 from sinks.runtime.runner import Runner

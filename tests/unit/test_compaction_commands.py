@@ -31,7 +31,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     for value in range(6):
         lake.write(writer, [(1, value)])
     monkeypatch.setattr("compaction.cli.settings", lambda: lake.settings)
-    monkeypatch.setattr("olist.derived.contracts", lambda: {NOTES.table: NOTES})
+    monkeypatch.setattr("olist.contract_registry.contracts", lambda: {NOTES.table: NOTES})
     for elsewhere in ("olist.telemetry.configure_logging", "compaction.report.publish", "signal.signal"):
         monkeypatch.setattr(elsewhere, lambda *_: None)
     return lake

@@ -14,7 +14,7 @@ from olist.batches import Batch
 from olist.errors import ContractRefused, Fenced, OlistError, PositionRefused, ServerTrouble, Stopped, TablesStopped
 from olist.positions import Positions, TopicState
 from olist.tables import ORDER_ITEMS
-from olist.topics.reading import Consumed
+from olist.topics.reader import Consumed
 from sinks.base import Refusal
 from sinks.runtime import runner, table_state
 from sinks.runtime.retry import Patience

@@ -13,11 +13,10 @@ from olist.contracts import Contract
 from olist.errors import BadInput
 from olist.positions import TopicState
 from olist.tables import ORDER_ITEMS, ORDERS
-from olist.topics.decoded import Seen, see
-from olist.topics.lines import as_json, line, when
-from olist.topics.starting import before_end, clamped, moment, partitions_of
-from olist.topics.survey import nearest
-from olist.topics.tail import key_bytes
+from olist.topics.broker import nearest
+from olist.topics.record_decoding import Seen, see
+from olist.topics.record_format import as_json, line, when
+from olist.topics.tail import before_end, clamped, key_bytes, moment, partitions_of
 from tests.laws.parcels import PARCELS, parcel
 from tests.written import envelope
 

@@ -11,7 +11,7 @@ import msgspec
 from olist.changes import MALFORMED, Images, Position, codec, decode_images
 from olist.contracts import Contract
 from olist.errors import BadRecord
-from olist.topics.reading import Consumed
+from olist.topics.reader import Consumed
 
 
 @dataclass(frozen=True)

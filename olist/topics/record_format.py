@@ -13,7 +13,7 @@ from olist.contracts import FIRST_MICROS, LAST_MICROS, Contract, Timestamp
 from olist.printable import printable, printable_json
 
 if TYPE_CHECKING:  # who shows the time of a record alone need not load what decodes one
-    from olist.topics.decoded import Seen
+    from olist.topics.record_decoding import Seen
 
 COLOURS = {"c": "green", "r": "cyan", "u": "yellow", "d": "red", "tombstone": "bright_black", "bad": "bright_red"}
 EPOCH = datetime(1970, 1, 1)

@@ -1,4 +1,4 @@
-"""Processes of other folders that live beside the servers: begun after them, ended before them.
+"""Hooks of other folders into the servers' life: what lives beside them begins after them and ends before them.
 
 A package names a module under the entry-point group ``olist.companions``, so that the stack need not import it.
 """
@@ -15,7 +15,7 @@ from olist.settings import Settings
 GROUP = "olist.companions"
 
 
-class Companion(Protocol):
+class StackHook(Protocol):
     """What such a module offers. Every call may be repeated."""
 
     def needs(self, settings: Settings) -> Sequence[str]:
@@ -31,8 +31,8 @@ class Companion(Protocol):
         """The folders that are its own in this home."""
 
 
-def companions() -> Iterator[Companion]:
-    """Every one that is installed."""
+def stack_hooks() -> Iterator[StackHook]:
+    """Every hook that is installed, by name."""
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        companion: Companion = point.load()
-        yield companion
+        hook: StackHook = point.load()
+        yield hook
