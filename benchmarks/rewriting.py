@@ -24,7 +24,7 @@ from pyiceberg.table import Table
 
 from benchmarks.memory import peak_mb as own_peak_mb
 from benchmarks.upsert import _frame
-from compaction.job import Job, Means
+from compaction.job import Environment, Job
 from compaction.rewrite import Budget
 from olist.lake.catalog import CATALOG, identifier, open_catalog
 from olist.lake.files import Writing
@@ -105,7 +105,7 @@ def ours(home: Path, memory_mb: int, order: bool) -> Rewriting:
     contract = ORDER_ITEMS if order else replace(ORDER_ITEMS, sort_by=())
     with TemporaryDirectory() as spill:
         budget = Budget(memory_mb << 20, Path(spill))
-        job = Job(Means(open_catalog(settings), settings, budget, scan_up_to=0), contract)
+        job = Job(Environment(open_catalog(settings), settings, budget, scan_up_to=0), contract)
         table = job.load()
         assert table is not None
         return _measured(table, time.process_time, lambda: job.run(table), own_peak_mb)

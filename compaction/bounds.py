@@ -51,7 +51,7 @@ def cut_deletes(contents: Contents, reader: Reader) -> Iterator[DataFile]:
             )
 
 
-def mended(table: Table, contents: Contents, reader: Reader) -> dict[str, DataFile]:
+def corrected(table: Table, contents: Contents, reader: Reader) -> dict[str, DataFile]:
     """Files that a manifest lists wrongly, as it should. Reads the footers of `suspects`."""
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         found = list(pool.map(lambda file: _without_unproved(table.io, file), suspects(table, contents)))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table
 
-    from compaction.job import Job, Means
+    from compaction.job import Environment, Job
     from compaction.sweep import Orphans
 
 log = structlog.get_logger()
@@ -88,38 +88,38 @@ def command(
     contracts, stopping = _contracts(tables), Event()
     set_on_signal(stopping)
     patience_s = 0.0 if every_s is None else settings().patience_s  # who comes again anyhow waits for no server
-    with _means(memory, stopping, patience_s) as means:
-        _run(means, contracts, every_s, stopping, output)
+    with _environment(memory, stopping, patience_s) as env:
+        _run(env, contracts, every_s, stopping, output)
 
 
-def _run(means: Means, contracts: Sequence[Contract], every_s: float | None, stopping: Event, output: str) -> None:
+def _run(env: Environment, contracts: Sequence[Contract], every_s: float | None, stopping: Event, output: str) -> None:
     from compaction.lease import Lease
     from compaction.loop import Busy, jobs_of, log_busy, run_every, run_once
     from compaction.report import Report, publish, shown
     from olist.telemetry import serve_metrics
 
-    def tell(reports: list[Report]) -> None:
+    def emit(reports: list[Report]) -> None:
         if output == "json":
             click.echo("".join(msgspec.json.encode(report).decode() + "\n" for report in reports), nl=False)
         elif reports:
             show(shown(reports))
-        publish(means.settings, reports)
+        publish(env.settings, reports)
 
-    lease = Lease(means.catalog, f"{socket.gethostname()}:{os.getpid()}")
-    jobs = jobs_of(means, contracts)
+    lease = Lease(env.catalog, f"{socket.gethostname()}:{os.getpid()}")
+    jobs = jobs_of(env, contracts)
     if every_s is not None:
         try:
-            serve_metrics(means.settings)
+            serve_metrics(env.settings)
         except OSError as error:  # a sink of this machine serves its own there
-            log.warning("metrics not served", port=means.settings.metrics_port, reason=str(error))
-        run_every(jobs, lease, every_s, stopping, tell)
+            log.warning("metrics not served", port=env.settings.metrics_port, reason=str(error))
+        run_every(jobs, lease, every_s, stopping, emit)
         return
     reports: list[Report] = []
     busy: list[Busy] = []
     try:
         reports.extend(run_once(jobs, lease, log_busy if output == "json" else busy.append))
     finally:  # what stopped one table hides nothing of the others
-        tell(reports)
+        emit(reports)
         for one in busy:
             click.echo(str(one))
     if output == "table" and not reports and not busy:
@@ -131,15 +131,15 @@ def _run(means: Means, contracts: Sequence[Contract], every_s: float | None, sto
 @output_option
 def plan(tables: str, output: str) -> None:
     """Show what a run would do: files that become fewer, snapshots that expire."""
-    from compaction.loop import Troubles
+    from compaction.loop import TableErrors
 
-    troubles = Troubles("not planned")
+    errors = TableErrors("not planned")
     found = []
     for job in _jobs(tables):
-        with troubles.of(job.name):
+        with errors.of(job.name):
             found += [{"table": job.name, **work} for work in [_work(job)] if work]
-    _show_plan(found, output, nothing="" if troubles.found else "nothing to do")
-    troubles.raise_first()
+    _show_plan(found, output, nothing="" if errors.found else "nothing to do")
+    errors.raise_first()
 
 
 def _show_plan(found: Sequence[dict[str, object]], output: str, *, nothing: str) -> None:
@@ -175,16 +175,16 @@ def _work(job: Job) -> dict[str, object]:
 @tables_option
 def expire(tables: str) -> None:
     """Expire old snapshots only; their files go after the readers' grace, with the next runs."""
-    from compaction.loop import Troubles
+    from compaction.loop import TableErrors
 
-    troubles = Troubles("not expired")
+    errors = TableErrors("not expired")
     for job in _jobs(tables):
-        with troubles.of(job.name):
+        with errors.of(job.name):
             table = job.load()
             if table is not None:
                 why = "" if may_delete(table.properties) else " (gc.enabled is false)"
                 click.echo(f"{job.name}: {job.expire()} snapshots expired{why}")
-    troubles.raise_first()
+    errors.raise_first()
 
 
 @command.command("sweep")
@@ -199,7 +199,7 @@ def sweep(older_than_s: float, delete_them: bool, yes: bool, dry_run: bool, tabl
 
     More than a tenth of a table's files, or one that is younger than its newest commit, are not deleted without --yes.
     """
-    from compaction.loop import Troubles
+    from compaction.loop import TableErrors
     from compaction.sweep import orphans
     from olist.lake.files import ORPHAN_MIN_AGE_MS, wall_ms
 
@@ -208,14 +208,14 @@ def sweep(older_than_s: float, delete_them: bool, yes: bool, dry_run: bool, tabl
             f"--older-than is below {ORPHAN_MIN_AGE_MS // 3_600_000}h",
             hint="a long rewrite, or a sink that was paused, commits files that are hours old; they are no orphans",
         )
-    troubles, is_deleting = Troubles("not swept"), delete_them and not dry_run
+    errors, is_deleting = TableErrors("not swept"), delete_them and not dry_run
     for job in _jobs(tables):
-        with troubles.of(job.name):
+        with errors.of(job.name):
             table = job.load()
             if table is not None:
                 found = orphans(table.refresh, settings(), int(older_than_s * 1000), wall_ms())
                 _sweep(table, found, output, delete_them=is_deleting, yes=yes)
-    troubles.raise_first()
+    errors.raise_first()
 
 
 def _sweep(table: Table, found: Orphans, output: str, *, delete_them: bool, yes: bool) -> None:
@@ -257,13 +257,13 @@ def _show_orphans(name: str, found: Orphans, output: str, *, deleted: bool) -> N
 def _jobs(tables: str) -> Iterator[Job]:
     from compaction.loop import jobs_of
 
-    with _means(LEAST_MEMORY, Event()) as means:
-        yield from jobs_of(means, _contracts(tables))
+    with _environment(LEAST_MEMORY, Event()) as env:
+        yield from jobs_of(env, _contracts(tables))
 
 
 @contextmanager
-def _means(memory: int, stopping: Event, patience_s: float = 0.0) -> Iterator[Means]:
-    from compaction.job import Means
+def _environment(memory: int, stopping: Event, patience_s: float = 0.0) -> Iterator[Environment]:
+    from compaction.job import Environment
     from compaction.loop import wait_for
     from compaction.rewrite import Budget
     from olist.lake.catalog import open_catalog
@@ -280,7 +280,7 @@ def _means(memory: int, stopping: Event, patience_s: float = 0.0) -> Iterator[Me
 
         catalog = wait_for(opened, patience_s, stopping, time.monotonic)
         try:
-            yield Means(catalog, current, Budget(memory, Path(folder)), stopping.is_set)
+            yield Environment(catalog, current, Budget(memory, Path(folder)), stopping.is_set)
         finally:
             catalog.close()
 

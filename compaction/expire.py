@@ -26,23 +26,23 @@ from pyiceberg.table.update import (
     ValidatableTableRequirement,
 )
 
-from compaction.options import Keeping
+from compaction.options import Retention
 from compaction.storage import canonical
 from olist.lake.ancestry import AUDITED, AUDITED_TO, ancestry, audited_before, carries_positions, fold, ranges_of
 from olist.lake.manifests import Manifests
 from olist.lake.row_moves import MOVES
 
 
-def expired(metadata: TableMetadata, keeping: Keeping, now_ms: int) -> list[Snapshot]:
+def expired(metadata: TableMetadata, retention: Retention, now_ms: int) -> list[Snapshot]:
     """The snapshots that may go, oldest first."""
-    young = {s.snapshot_id for s in metadata.snapshots if s.timestamp_ms >= now_ms - keeping.max_age_ms}
+    young = {s.snapshot_id for s in metadata.snapshots if s.timestamp_ms >= now_ms - retention.max_age_ms}
     on_branches: set[int] = set()
     kept = {ref.snapshot_id for ref in metadata.refs.values()}
     for ref in metadata.refs.values():
         if ref.snapshot_ref_type == SnapshotRefType.BRANCH:
             chain = list(_ancestors(metadata, ref.snapshot_id))
             on_branches |= {snapshot.snapshot_id for snapshot in chain}
-            kept |= {snapshot.snapshot_id for snapshot in _kept_of(chain, ref, keeping, now_ms)}
+            kept |= {snapshot.snapshot_id for snapshot in _kept_of(chain, ref, retention, now_ms)}
     kept |= young - on_branches  # rolled back a moment ago
     kept |= _positioned(metadata)
     gone = [snapshot for snapshot in metadata.snapshots if snapshot.snapshot_id not in kept]
@@ -58,10 +58,10 @@ def _positioned(metadata: TableMetadata) -> set[int]:
     return set()
 
 
-def _kept_of(chain: list[Snapshot], ref: SnapshotRef, keeping: Keeping, now_ms: int) -> Iterator[Snapshot]:
+def _kept_of(chain: list[Snapshot], ref: SnapshotRef, retention: Retention, now_ms: int) -> Iterator[Snapshot]:
     """The snapshots of one branch that stay; `chain` has its newest first."""
-    least = keeping.min_snapshots if ref.min_snapshots_to_keep is None else ref.min_snapshots_to_keep
-    age_ms = keeping.max_age_ms if ref.max_snapshot_age_ms is None else ref.max_snapshot_age_ms
+    least = retention.min_snapshots if ref.min_snapshots_to_keep is None else ref.min_snapshots_to_keep
+    age_ms = retention.max_age_ms if ref.max_snapshot_age_ms is None else ref.max_snapshot_age_ms
     for number, snapshot in enumerate(chain):
         if number < least or snapshot.timestamp_ms >= now_ms - age_ms:
             yield snapshot
@@ -77,7 +77,7 @@ def audit(metadata: TableMetadata, gone: Iterable[Snapshot]) -> tuple[dict[int, 
     """The audit with everything behind it up to the newest snapshot that goes, and that one's sequence number.
 
     Snapshots in between that stay (a tag holds them) are folded as well, and never again. Where another engine has
-    expired snapshots that were not folded yet, the audit begins anew with the oldest that is left: what is not known is
+    expired snapshots that were not folded yet, the audit restarts with the oldest that is left: what is not known is
     no gap.
 
     Raises:

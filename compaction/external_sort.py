@@ -35,21 +35,21 @@ def sorted_frames(
         run_bytes: rows held at once, decoded; the peak is some five times this.
         spill: an empty folder for the runs.
     """
-    held: list[pl.DataFrame] = []
+    buffered: list[pl.DataFrame] = []
     runs: list[Path] = []
     size, numbers = 0, count()
     for frame in frames:
-        held.append(frame)
+        buffered.append(frame)
         size += int(frame.estimated_size())
         if size >= run_bytes:
-            runs.append(_spill([_sorted(held, by)], spill / f"{next(numbers)}.arrow"))
+            runs.append(_spill([_sorted(buffered, by)], spill / f"{next(numbers)}.arrow"))
             size = 0
     if not runs:
-        if held:
-            yield _sorted(held, by)
+        if buffered:
+            yield _sorted(buffered, by)
         return
-    if held:
-        runs.append(_spill([_sorted(held, by)], spill / f"{next(numbers)}.arrow"))
+    if buffered:
+        runs.append(_spill([_sorted(buffered, by)], spill / f"{next(numbers)}.arrow"))
     while len(runs) > FAN_IN:
         some = _taken(runs, min(FAN_IN, len(runs) - FAN_IN + 1))
         runs.append(_spill(_merged(some, by), spill / f"{next(numbers)}.arrow"))
@@ -63,10 +63,10 @@ def _taken(runs: list[Path], most: int) -> list[Iterator[pl.DataFrame]]:
     return [_batches(run) for run in some]
 
 
-def _sorted(held: list[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
-    """The held rows in order; `held` lets go of them."""
-    made = pl.concat(held).sort(by)
-    held.clear()
+def _sorted(buffered: list[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
+    """The held rows in order; `buffered` lets go of them."""
+    made = pl.concat(buffered).sort(by)
+    buffered.clear()
     return made
 
 

@@ -1,4 +1,4 @@
-"""One run over one table: plan, rewrite and commit group by group, merge delete files, expire, clear the graveyard."""
+"""One run over one table: plan, rewrite and commit group by group, merge delete files, expire, delete what is due."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from compaction import bounds
-from compaction.commit import Change, Landing, Lost, merge_deletes
-from compaction.deferred_deletes import bury, clear, due_graves
+from compaction.commit import CommitAbandoned, Committer, FileChange, merge_delete_files
+from compaction.deferred_deletes import defer_delete, delete_due, due_deletes
 from compaction.expire import Expiry, audit, expired, only_used_by
-from compaction.options import Thresholds, keeping, may_delete, thresholds
+from compaction.options import Thresholds, may_delete, retention, thresholds
 from compaction.plan import DeleteGroup, Group, plan, plan_deletes, together
-from compaction.report import Look, Report, look
-from compaction.rewrite import Budget, Task, rewrite
+from compaction.report import Report
+from compaction.rewrite import Budget, RewriteTask, rewrite
 from compaction.storage import discard
-from compaction.table_stats import Place, Reader, refuse
+from compaction.table_stats import LakePartition, Reader, TableStats, observe, refuse_uncompactable
 from olist.batches import COMMITTED_AT, OFFSET, PARTITION
 from olist.contracts import Contract
 from olist.lake.ancestry import table_positions
@@ -43,7 +43,7 @@ GROUP_PER_MEMORY = 4  # bytes of a group, compressed, per byte of memory: bounds
 
 
 @dataclass(frozen=True)
-class Means:
+class Environment:
     """What every job works with. `scan_up_to`: the largest table, in bytes, whose scan is timed for the report."""
 
     catalog: SqlCatalog
@@ -55,7 +55,7 @@ class Means:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CompactionPlan:
     """What a run would do."""
 
     groups: list[Group]
@@ -65,8 +65,8 @@ class Plan:
 class Job:
     """Compacts one lake table, as often as asked; remembers what never changes between runs."""
 
-    def __init__(self, means: Means, contract: Contract, *, history: bool = False) -> None:
-        self.means, self.contract, self.history = means, contract, history
+    def __init__(self, env: Environment, contract: Contract, *, history: bool = False) -> None:
+        self.env, self.contract, self.history = env, contract, history
         self.name = f"{contract.table}_changes" if history else contract.table
         # A history is read by time of change; current rows by what the contract says.
         self.sort_by = (COMMITTED_AT, PARTITION, OFFSET) if history else contract.sort_by
@@ -77,7 +77,7 @@ class Job:
         """The table as it is now, or None where the sink has not made it yet."""
         with lake_errors():
             try:
-                return self.means.catalog.load_table(identifier(self.name))
+                return self.env.catalog.load_table(identifier(self.name))
             except NoSuchTableError:
                 return None
 
@@ -86,7 +86,7 @@ class Job:
         if self._reader is not None:
             self._reader[1].delete_files.release()
 
-    def plan(self, table: Table, contents: Contents) -> Plan:
+    def plan(self, table: Table, contents: Contents) -> CompactionPlan:
         """What is worth doing to the table.
 
         Raises:
@@ -95,14 +95,14 @@ class Job:
         """
         with lake_errors():
             refuse_unwritable(table, self.contract, history=self.history)
-        refuse(table, contents)
+        refuse_uncompactable(table, contents)
         reader, limits = self.reader(table), self._limits(table)
         with lake_errors():
-            groups = plan(reader.data_facts(contents), limits)
-            return Plan(groups, plan_deletes(reader.delete_facts(contents), limits))
+            groups = plan(reader.data_file_stats(contents), limits)
+            return CompactionPlan(groups, plan_deletes(reader.delete_file_stats(contents), limits))
 
     def is_due(self, table: Table) -> bool:
-        """Whether a run would find something to do: files, deletes or snapshots beyond a threshold, or due graves."""
+        """Whether a run would find something to do: files, deletes, snapshots, due deletes."""
         with lake_errors():
             planned = self.plan(table, self.reader(table).contents(table))
             return bool(
@@ -110,7 +110,7 @@ class Job:
                 or planned.deletes
                 or self._has_wrong_bounds(table)
                 or self.expired(table)
-                or due_graves(table, self.means.settings, self.means.now_ms())
+                or due_deletes(table, self.env.settings, self.env.now_ms())
             )
 
     def _has_wrong_bounds(self, table: Table) -> bool:
@@ -122,7 +122,7 @@ class Job:
         """The snapshots that a run would remove: as with Iceberg's own expiry none where ``gc.enabled=false``."""
         if not may_delete(table.properties):
             return []
-        return expired(table.metadata, keeping(table.properties), self.means.now_ms())
+        return expired(table.metadata, retention(table.properties), self.env.now_ms())
 
     def reader(self, table: Table) -> Reader:
         """The reader of this very table: one that was dropped and made again has another."""
@@ -130,13 +130,13 @@ class Job:
             self._reader = table.metadata.table_uuid, Reader(table)
         return self._reader[1]
 
-    def look(self, table: Table, *, scan: bool = True) -> Look:
+    def observe(self, table: Table, *, scan: bool = True) -> TableStats:
         """The table's head in figures; with `scan`, a small table's scan is timed."""
         with lake_errors():
             contents = self.reader(table).contents(table)
-            return look(table, contents, self._scan_s(table, contents) if scan else None)
+            return observe(table, contents, self._scan_s(table, contents) if scan else None)
 
-    def is_outrun(self, table: Table) -> bool:
+    def is_stale(self, table: Table) -> bool:
         """Whether what `table` shows was dropped, or expired by another run, since it was loaded: its files may go."""
         now, head = self.load(), table.current_snapshot()
         if now is None or now.metadata.table_uuid != table.metadata.table_uuid:
@@ -156,136 +156,136 @@ class Job:
             Stopped: positions of expired commits do not follow each other.
         """
         table_positions(table, self.contract.table)
-        scan = self.means.now_ms() - self._scanned_ms >= SCAN_EVERY_MS
-        before, started = self.look(table, scan=scan), time.monotonic()
-        counted = Counted()
+        scan = self.env.now_ms() - self._scanned_ms >= SCAN_EVERY_MS
+        before, started = self.observe(table, scan=scan), time.monotonic()
+        counts = RunCounts()
         with lake_errors():
             try:
-                self._work(table, counted, pulse)
+                self._work(table, counts, pulse)
             except FileNotFoundError:
-                if not self.is_outrun(table):
+                if not self.is_stale(table):
                     raise
-                self._lose(counted, "its files were replaced and expired meanwhile")
-            table = self.means.catalog.load_table(identifier(self.name))
+                self._discard_work(counts, "its files were replaced and expired meanwhile")
+            table = self.env.catalog.load_table(identifier(self.name))
             self.reader(table).forget(table, self.reader(table).contents(table))
-        seconds, after = time.monotonic() - started, self.look(table, scan=scan)
-        self._scanned_ms = self.means.now_ms() if scan else self._scanned_ms
+        seconds, after = time.monotonic() - started, self.observe(table, scan=scan)
+        self._scanned_ms = self.env.now_ms() if scan else self._scanned_ms
         return Report(
             table=self.name,
-            at_ms=self.means.now_ms(),
+            at_ms=self.env.now_ms(),
             seconds=round(seconds, 3),
             before=before,
             after=after,
-            **vars(counted),
+            **vars(counts),
         )
 
     def expire(self) -> int:
         """Expire snapshots only; return how many."""
-        counted = Counted()
+        counts = RunCounts()
         with lake_errors():
-            self._expire(counted)
-        return counted.expired
+            self._expire(counts)
+        return counts.expired
 
-    def _work(self, table: Table, counted: Counted, pulse: Callable[[], object]) -> None:
-        table = self._mend_bounds(table, counted)
-        self._rewrite(table, counted, pulse)
-        for step in (self._merge_deletes, self._expire, self._clear):
+    def _work(self, table: Table, counts: RunCounts, pulse: Callable[[], object]) -> None:
+        table = self._correct_bounds(table, counts)
+        self._rewrite(table, counts, pulse)
+        for step in (self._merge_deletes, self._expire, self._delete_due):
             pulse()
-            step(counted)
+            step(counts)
 
-    def _mend_bounds(self, table: Table, counted: Counted) -> Table:
+    def _correct_bounds(self, table: Table, counts: RunCounts) -> Table:
         """List files as they are where an earlier version said otherwise; the table as it is then."""
-        start, begun_ms = self.reader(table).contents(table), self.means.now_ms()
-        restated = bounds.mended(table, start, self.reader(table))
+        start, begun_ms = self.reader(table).contents(table), self.env.now_ms()
+        restated = bounds.corrected(table, start, self.reader(table))
         if restated:
-            log.info("mended bounds", table=self.name, files=len(restated))
-            self._land(table, Change([], [], restated=restated), start, begun_ms, counted)
+            log.info("corrected bounds", table=self.name, files=len(restated))
+            self._commit(table, FileChange([], [], restated=restated), start, begun_ms, counts)
         if bounds.suspects(table, start):
-            bounds.remember(self.means.catalog.load_table(identifier(self.name)))
-        return self.means.catalog.load_table(identifier(self.name)) if restated else table
+            bounds.remember(self.env.catalog.load_table(identifier(self.name)))
+        return self.env.catalog.load_table(identifier(self.name)) if restated else table
 
-    def _rewrite(self, table: Table, counted: Counted, pulse: Callable[[], object]) -> None:
+    def _rewrite(self, table: Table, counts: RunCounts, pulse: Callable[[], object]) -> None:
         start = self.reader(table).contents(table)
-        for batch in _batches(self.plan(table, start).groups, self.means.budget.group_rows):
-            if self.means.stopping():
+        for batch in _batches(self.plan(table, start).groups, self.env.budget.group_rows):
+            if self.env.stopping():
                 return
             tasks = [self._task(table, group, start) for group in batch]
             size = self._limits(table).target_file_size
-            begun_ms = self.means.now_ms()
-            done = rewrite(table, tasks, self.sort_by, size, self.means.budget, pulse)
-            counted.rewritten_bytes += sum(group.size for group in batch)
-            self._land(table, Change(done.old, done.new, done.moves), start, begun_ms, counted)
+            begun_ms = self.env.now_ms()
+            done = rewrite(table, tasks, self.sort_by, size, self.env.budget, pulse)
+            counts.rewritten_bytes += sum(group.size for group in batch)
+            self._commit(table, FileChange(done.old, done.new, done.moves), start, begun_ms, counts)
             pulse()
 
-    def _merge_deletes(self, counted: Counted) -> None:
-        """As many groups at a time as memory holds, planned anew after each: a commit clears delete files of all."""
+    def _merge_deletes(self, counts: RunCounts) -> None:
+        """As many groups at a time as memory holds, planned again after each: a commit drops delete files of all."""
         for _round in range(MOST_MERGES):
-            table = self.means.catalog.load_table(identifier(self.name))
+            table = self.env.catalog.load_table(identifier(self.name))
             start = self.reader(table).contents(table)
             groups = self.plan(table, start).deletes
-            if not groups or self.means.stopping():
+            if not groups or self.env.stopping():
                 return
-            some, begun_ms = together(groups, self.means.budget.delete_rows), self.means.now_ms()
-            self._land(table, merge_deletes(table, some, start, self.reader(table)), start, begun_ms, counted)
+            some, begun_ms = together(groups, self.env.budget.delete_rows), self.env.now_ms()
+            self._commit(table, merge_delete_files(table, some, start, self.reader(table)), start, begun_ms, counts)
             if len(some) == len(groups):
                 return
 
-    def _land(self, table: Table, change: Change, start: Contents, begun_ms: int, counted: Counted) -> None:
-        landing = Landing(self.means.catalog, identifier(self.name), self.reader(table), self.means.now_ms)
+    def _commit(self, table: Table, change: FileChange, start: Contents, begun_ms: int, counts: RunCounts) -> None:
+        committer = Committer(self.env.catalog, identifier(self.name), self.reader(table), self.env.now_ms)
         try:
-            landed = landing.land(change, start, begun_ms)
-        except Lost as lost:
-            self._lose(counted, str(lost))
+            committed = committer.commit(change, start, begun_ms)
+        except CommitAbandoned as reason:
+            self._discard_work(counts, str(reason))
         else:
-            counted.commits += 1
-            counted.conflicts += landed.conflicts
-            counted.translated += landed.translated
+            counts.commits += 1
+            counts.conflicts += committed.conflicts
+            counts.translated += committed.translated
 
-    def _lose(self, counted: Counted, reason: str) -> None:
-        counted.lost += 1
-        log.info("threw work away", table=self.name, reason=reason)
+    def _discard_work(self, counts: RunCounts, reason: str) -> None:
+        counts.lost += 1
+        log.info("work discarded", table=self.name, reason=reason)
 
-    def _expire(self, counted: Counted) -> None:
-        table = self.means.catalog.load_table(identifier(self.name))
-        manifests, rules = self.reader(table).manifests, keeping(table.properties)
+    def _expire(self, counts: RunCounts) -> None:
+        table = self.env.catalog.load_table(identifier(self.name))
+        manifests, rules = self.reader(table).manifests, retention(table.properties)
         gone = self.expired(table)
         if not gone:
             return
         audited, to = audit(table.metadata, gone)
         files = only_used_by(gone, table.metadata, manifests)
-        grave = bury(table, files, self.means.now_ms() + rules.grace_ms)
+        deferred = defer_delete(table, files, self.env.now_ms() + rules.grace_ms)
         try:
-            Expiry(self.means.catalog).commit(table, gone, audited, to)
+            Expiry(self.env.catalog).commit(table, gone, audited, to)
         except CommitFailedException:
-            discard(table, [grave.path])  # the next run looks again
+            discard(table, [deferred.path])  # the next run looks again
         else:
-            counted.expired += len(gone)
+            counts.expired += len(gone)
 
-    def _clear(self, counted: Counted) -> None:
-        table = self.means.catalog.load_table(identifier(self.name))
+    def _delete_due(self, counts: RunCounts) -> None:
+        table = self.env.catalog.load_table(identifier(self.name))
         manifests = self.reader(table).manifests
-        counted.deleted_files = clear(table, self.means.settings, manifests, self.means.now_ms())
+        counts.deleted_files = delete_due(table, self.env.settings, manifests, self.env.now_ms())
 
-    def _task(self, table: Table, group: Group, start: Contents) -> Task:
-        place = group.partition
-        assert isinstance(place, Place)
+    def _task(self, table: Table, group: Group, start: Contents) -> RewriteTask:
+        partition = group.partition
+        assert isinstance(partition, LakePartition)
         files = [start.data[file.path].data_file for file in group.files]
         deleted = self.reader(table).delete_files.rows(start.deletes, {file.path for file in group.files})
-        return Task(files, deleted, place.spec_id, place.values)
+        return RewriteTask(files, deleted, partition.spec_id, partition.values)
 
     def _limits(self, table: Table) -> Thresholds:
         limits = thresholds(table.properties)
-        most = self.means.budget.memory * GROUP_PER_MEMORY
+        most = self.env.budget.memory * GROUP_PER_MEMORY
         return replace(
             limits,
             max_file_group_size=min(limits.max_file_group_size, most),
-            max_delete_rows=self.means.budget.delete_rows,
-            max_group_rows=self.means.budget.group_rows,
+            max_delete_rows=self.env.budget.delete_rows,
+            max_group_rows=self.env.budget.group_rows,
         )
 
     def _scan_s(self, table: Table, contents: Contents) -> float | None:
         size = sum(entry.data_file.file_size_in_bytes for entry in contents.data.values())
-        if size > self.means.scan_up_to:
+        if size > self.env.scan_up_to:
             return None
         started = time.monotonic()
         for _file, _rows in live_rows(table, [OFFSET]):
@@ -294,7 +294,7 @@ class Job:
 
 
 @dataclass
-class Counted:
+class RunCounts:
     """What a run did; see `Report`."""
 
     commits: int = 0

@@ -28,7 +28,7 @@ ATTEMPTS = 3  # to take it beside a writer that commits in the same moment
 RENEWALS = 3  # in the time of a lease: two may fail, and a long run costs six small commits a minute
 
 
-class Held(msgspec.Struct, frozen=True):
+class LeaseHolder(msgspec.Struct, frozen=True):
     """Who compacts a table, and until when."""
 
     owner: str
@@ -37,37 +37,42 @@ class Held(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Lease:
-    """Takes leases for one process."""
+    """Acquires leases for one process."""
 
     catalog: SqlCatalog
     owner: str
     lasts_ms: int = LASTS_MS
 
-    def take(self, table: Table, now_ms: int) -> bool:
-        """Take or renew the lease of a table; False while it is another's, or writers are faster.
+    def acquire(self, table: Table, now_ms: int) -> bool:
+        """Acquire or renew the lease of a table; False while it is another's, or writers are faster.
 
         Raises:
             NoSuchTableError: the table was dropped.
             ServerTrouble: catalog or storage is away.
         """
-        wanted = Held(self.owner, now_ms + self.lasts_ms)
+        wanted = LeaseHolder(self.owner, now_ms + self.lasts_ms)
         for _attempt in range(ATTEMPTS):
-            if not is_free(held(table), self.owner, now_ms):
+            if not is_free(lease_holder(table), self.owner, now_ms):
                 return False
             table = self._write(table, wanted)
-            if held(table) == wanted:
+            if lease_holder(table) == wanted:
                 return True
         return False
 
-    def give_back(self, table: Table) -> None:
-        """Let another take it at once, unless another has it already. Raises as `take` does."""
+    def release(self, table: Table) -> None:
+        """Let another acquire it at once, unless another has it already.
+
+        Raises:
+            NoSuchTableError: the table was dropped.
+            ServerTrouble: catalog or storage is away.
+        """
         with lake_errors():
             table = self.catalog.load_table(table.name())
-        now = held(table)
+        now = lease_holder(table)
         if now is not None and now.owner == self.owner:
-            self._write(table, Held(self.owner, 0))
+            self._write(table, LeaseHolder(self.owner, 0))
 
-    def _write(self, table: Table, lease: Held) -> Table:
+    def _write(self, table: Table, lease: LeaseHolder) -> Table:
         """Try to write a lease; the table as it is then."""
         with lake_errors():
             transaction = table.transaction()
@@ -98,8 +103,8 @@ class Renewal:
         try:
             with lake_errors():
                 table = self.lease.catalog.load_table(self.name)
-            if not self.lease.take(table, now_ms):
-                log.info("lease not renewed", table=self.name[-1], held=str(held(table)))
+            if not self.lease.acquire(table, now_ms):
+                log.info("lease not renewed", table=self.name[-1], holder=str(lease_holder(table)))
         except ServerTrouble as trouble:
             log.warning("lease not renewed", table=self.name[-1], reason=str(trouble))
 
@@ -107,12 +112,12 @@ class Renewal:
         self._due_ms = now_ms + self.lease.lasts_ms // RENEWALS
 
 
-def held(table: Table) -> Held | None:
-    """The lease that a table's properties hold."""
+def lease_holder(table: Table) -> LeaseHolder | None:
+    """The lease in a table's properties."""
     text = table.properties.get(LEASE)
-    return msgspec.json.decode(text, type=Held) if text else None
+    return msgspec.json.decode(text, type=LeaseHolder) if text else None
 
 
-def is_free(lease: Held | None, owner: str, now_ms: int) -> bool:
+def is_free(lease: LeaseHolder | None, owner: str, now_ms: int) -> bool:
     """Whether `owner` may take it."""
     return lease is None or lease.owner == owner or lease.until_ms <= now_ms

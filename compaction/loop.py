@@ -13,8 +13,8 @@ import structlog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
-from compaction.job import Job, Means
-from compaction.lease import Held, Lease, Renewal, held
+from compaction.job import Environment, Job
+from compaction.lease import Lease, LeaseHolder, Renewal, lease_holder
 from compaction.report import Report
 from olist.contracts import Contract
 from olist.errors import OlistError, ServerTrouble, Stopped
@@ -26,10 +26,10 @@ log = structlog.get_logger()
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 
 
-def jobs_of(means: Means, contracts: Sequence[Contract]) -> list[Job]:
+def jobs_of(env: Environment, contracts: Sequence[Contract]) -> list[Job]:
     """A job per lake table: current rows, and the history of contracts that keep one."""
     return [
-        Job(means, contract, history=history)
+        Job(env, contract, history=history)
         for contract in contracts
         for history in ([False, True] if contract.history else [False])
     ]
@@ -40,45 +40,47 @@ class Busy:
     """A table that another compactor works on, and until when nobody else will."""
 
     table: str
-    held: Held
+    holder: LeaseHolder
 
     def __str__(self) -> str:
-        until = datetime.fromtimestamp(self.held.until_ms / 1000, UTC)
-        return f"{self.table}: another compactor ({self.held.owner}) has it until {until:%H:%M:%S} UTC"
+        until = datetime.fromtimestamp(self.holder.until_ms / 1000, UTC)
+        return f"{self.table}: another compactor ({self.holder.owner}) has it until {until:%H:%M:%S} UTC"
 
 
 def log_busy(busy: Busy) -> None:
     """Say so in the log."""
-    log.info("another compactor has this table", table=busy.table, owner=busy.held.owner, until_ms=busy.held.until_ms)
+    log.info(
+        "another compactor has this table", table=busy.table, owner=busy.holder.owner, until_ms=busy.holder.until_ms
+    )
 
 
 def run_once(jobs: Sequence[Job], lease: Lease, busy: Callable[[Busy], object] = log_busy) -> Iterator[Report]:
     """Compact each table that is worth it; a report for each, and `busy` is told of those that are another's.
 
-    What stops one table does not keep the others waiting: see `Troubles`.
+    What stops one table does not keep the others waiting: see `TableErrors`.
 
     Raises:
         Stopped: a table's positions do not add up, a file that it names is gone, or another engine has made of it what
             compaction does not handle; before any trouble.
         ServerTrouble: catalog or storage is away, or a table's writers left no room for a commit.
     """
-    troubles = Troubles()
+    errors = TableErrors()
     for job in jobs:
-        if job.means.stopping():
+        if job.env.stopping():
             break
         report = None
-        with troubles.of(job.name):
+        with errors.of(job.name):
             try:
                 report = _run(job, lease, busy)
             finally:
                 job.release()
         if report is not None:
             yield report
-    troubles.raise_first()
+    errors.raise_first()
 
 
 @dataclass
-class Troubles:
+class TableErrors:
     """What went wrong, table by table: each is logged in one line, and the first raised when all had their turn."""
 
     event: str = "not compacted"
@@ -116,11 +118,11 @@ def _run(job: Job, lease: Lease, busy: Callable[[Busy], object]) -> Report | Non
     try:
         if not job.is_due(table):
             return None
-        if lease.take(table, job.means.now_ms()):
+        if lease.acquire(table, job.env.now_ms()):
             return _run_leased(job, lease, table)
-        _tell_busy(job, busy)
+        _report_busy(job, busy)
     except (NoSuchTableError, FileNotFoundError) as error:
-        if not job.is_outrun(table):
+        if not job.is_stale(table):
             raise Stopped(
                 f"lake table {job.name}: a file that it names is gone: {error}",
                 hint="`olist sink rebuild iceberg` reads the topic again",
@@ -131,17 +133,17 @@ def _run(job: Job, lease: Lease, busy: Callable[[Busy], object]) -> Report | Non
 
 def _run_leased(job: Job, lease: Lease, table: Table) -> Report:
     try:
-        return job.run(table, Renewal(lease, table.name(), job.means.now_ms))
+        return job.run(table, Renewal(lease, table.name(), job.env.now_ms))
     finally:
         try:
-            lease.give_back(table)
+            lease.release(table)
         except (ServerTrouble, NoSuchTableError) as error:  # it runs out by itself
             log.info("lease not given back", table=job.name, reason=str(error))
 
 
-def _tell_busy(job: Job, busy: Callable[[Busy], object]) -> None:
+def _report_busy(job: Job, busy: Callable[[Busy], object]) -> None:
     table = job.load()
-    if table is not None and (lease := held(table)) is not None:
+    if table is not None and (lease := lease_holder(table)) is not None:
         busy(Busy(job.name, lease))
 
 

@@ -45,7 +45,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Keeping:
+class Retention:
     """Which snapshots stay. `max_age_ms` and `min_snapshots` are Iceberg's ``history.expire`` properties.
 
     `grace_ms`: how long the files of an expired snapshot stay for readers that planned on it. A snapshot costs each
@@ -80,10 +80,10 @@ def thresholds(properties: Mapping[str, str]) -> Thresholds:
     )
 
 
-def keeping(properties: Mapping[str, str]) -> Keeping:
+def retention(properties: Mapping[str, str]) -> Retention:
     """How long a table's snapshots and their files stay."""
-    usual = Keeping()
-    return Keeping(
+    usual = Retention()
+    return Retention(
         max_age_ms=int(properties.get("history.expire.max-snapshot-age-ms", usual.max_age_ms)),
         min_snapshots=int(properties.get("history.expire.min-snapshots-to-keep", usual.min_snapshots)),
         grace_ms=int(properties.get(PREFIX + "grace-ms", usual.grace_ms)),

@@ -17,7 +17,7 @@ from compaction.options import Thresholds
 
 
 @dataclass(frozen=True)
-class DataFacts:
+class DataFileStats:
     """A live data file. `deleted` of its `rows` are deleted, by `delete_files` delete files. `size` in bytes."""
 
     path: str
@@ -29,7 +29,7 @@ class DataFacts:
 
 
 @dataclass(frozen=True)
-class DeleteFacts:
+class DeleteFileStats:
     """A live delete file. `live` of its `rows` refer to data files that are still there. `size` in bytes."""
 
     path: str
@@ -44,7 +44,7 @@ class Group:
     """Data files of one lake partition that become fewer."""
 
     partition: Hashable
-    files: tuple[DataFacts, ...]
+    files: tuple[DataFileStats, ...]
 
     @property
     def size(self) -> int:
@@ -68,7 +68,7 @@ class DeleteGroup:
     """Delete files of one lake partition that become one, or none where nothing live refers to them."""
 
     partition: Hashable
-    files: tuple[DeleteFacts, ...]
+    files: tuple[DeleteFileStats, ...]
 
     @property
     def rows(self) -> int:
@@ -87,7 +87,7 @@ class _Sized(Protocol):
 S = TypeVar("S", bound=_Sized)
 
 
-def plan(files: Iterable[DataFacts], limits: Thresholds) -> list[Group]:
+def plan(files: Iterable[DataFileStats], limits: Thresholds) -> list[Group]:
     """Groups of data files, the most profitable first, together at most ``limits.max_run`` bytes (but one at least)."""
     groups = [
         Group(partition, tuple(bin_))
@@ -100,7 +100,7 @@ def plan(files: Iterable[DataFacts], limits: Thresholds) -> list[Group]:
     return list(_affordable(groups, limits.max_run))
 
 
-def plan_deletes(files: Iterable[DeleteFacts], limits: Thresholds) -> list[DeleteGroup]:
+def plan_deletes(files: Iterable[DeleteFileStats], limits: Thresholds) -> list[DeleteGroup]:
     """Groups of delete files: those that nothing refers to, and enough small ones of one partition.
 
     A group deletes at most ``limits.max_delete_rows`` rows, those of files that nothing refers to not counted.
@@ -128,7 +128,7 @@ def _by_partition(files: Iterable[S]) -> Mapping[Hashable, list[S]]:
     return found
 
 
-def _worthwhile(files: Sequence[DataFacts], limits: Thresholds) -> Iterator[list[DataFacts]]:
+def _worthwhile(files: Sequence[DataFileStats], limits: Thresholds) -> Iterator[list[DataFileStats]]:
     """Tiers of small files where there are enough, and all other files that are worth rewriting by themselves."""
     alone = [file for file in files if file.size >= limits.min_file_size and _is_worth_it(file, limits)]
     for tier in _tiers([file for file in files if file.size < limits.min_file_size], limits):
@@ -169,15 +169,15 @@ def _bins(files: Sequence[S], most: int, weight: Callable[[S], int]) -> Iterator
         yield bin_
 
 
-def _is_worth_it(file: DataFacts, limits: Thresholds) -> bool:
+def _is_worth_it(file: DataFileStats, limits: Thresholds) -> bool:
     return _is_too_large(file, limits) or _has_many_deletes(file, limits)
 
 
-def _is_too_large(file: DataFacts, limits: Thresholds) -> bool:
+def _is_too_large(file: DataFileStats, limits: Thresholds) -> bool:
     return file.size > limits.max_file_size
 
 
-def _has_many_deletes(file: DataFacts, limits: Thresholds) -> bool:
+def _has_many_deletes(file: DataFileStats, limits: Thresholds) -> bool:
     ratio = file.deleted / max(file.rows, 1)
     return file.delete_files >= limits.delete_files_per_file or (file.deleted > 0 and ratio >= limits.delete_ratio)
 

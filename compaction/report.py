@@ -11,25 +11,12 @@ import msgspec
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # a public name, re-exported without `as`
-from pyiceberg.table import Table
 from rich.table import Table as Shown
 
+from compaction.table_stats import TableStats
 from olist.kafka_client import client_options
-from olist.lake.manifests import Contents
 from olist.settings import Settings
 from olist.topics.admin import admin_client
-
-
-class Look(msgspec.Struct, frozen=True):
-    """A table at one moment. `scan_s`: seconds to read one column of all live rows, where that was measured."""
-
-    data_files: int
-    delete_files: int
-    bytes: int
-    rows: int
-    delete_rows: int
-    snapshots: int
-    scan_s: float | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +25,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     table: str
     at_ms: int
     seconds: float
-    before: Look
-    after: Look
+    before: TableStats
+    after: TableStats
     commits: int = 0
     lost: int = 0
     conflicts: int = 0
@@ -47,21 +34,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rewritten_bytes: int = 0
     expired: int = 0
     deleted_files: int = 0
-
-
-def look(table: Table, contents: Contents, scan_s: float | None = None) -> Look:
-    """What a table's head holds."""
-    data = [entry.data_file for entry in contents.data.values()]
-    deletes = [entry.data_file for entry in contents.deletes.values()]
-    return Look(
-        data_files=len(data),
-        delete_files=len(deletes),
-        bytes=sum(file.file_size_in_bytes for file in [*data, *deletes]),
-        rows=sum(file.record_count for file in data),
-        delete_rows=sum(file.record_count for file in deletes),
-        snapshots=len(table.metadata.snapshots),
-        scan_s=scan_s,
-    )
 
 
 def shown(reports: list[Report]) -> Shown:

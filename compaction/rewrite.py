@@ -84,7 +84,7 @@ class Rewritten:
 
 
 @dataclass(frozen=True)
-class Task:
+class RewriteTask:
     """One group: input files of one lake partition, and their deleted rows by path."""
 
     files: Sequence[DataFile]
@@ -95,7 +95,7 @@ class Task:
 
 def rewrite(
     table: Table,
-    tasks: Iterable[Task],
+    tasks: Iterable[RewriteTask],
     sort_by: Sequence[str],
     target_bytes: int,
     budget: Budget,
@@ -112,7 +112,7 @@ def rewrite(
     to: dict[str, I64] = {}
     for task in tasks:
         writing = Writing(table, table.schema(), table.specs()[task.spec_id])
-        placed = _Placed(task.files, budget)
+        destinations = _Destinations(task.files, budget)
         outputs = _Outputs(writing, task.partition, target_bytes)
         with TemporaryDirectory(dir=budget.spill) as folder:
             frames: Iterable[pl.DataFrame] = _pulsing(_live_rows(table, writing.schema, task), pulse)
@@ -120,10 +120,10 @@ def rewrite(
                 frames = sorted_frames(frames, [*sort_by, ORIGIN], budget.run_bytes, Path(folder))
             for frame in _pulsing(_regrouped(frames), pulse):
                 number, first = outputs.write(frame.drop(ORIGIN))
-                placed.put(frame[ORIGIN].to_numpy(), len(new) + number, first)
+                destinations.put(frame[ORIGIN].to_numpy(), len(new) + number, first)
         files = outputs.close()
         new += [NewFile.of(file) for file in files]
-        to |= placed.moves()
+        to |= destinations.moves()
         done.old += task.files
         done.new += files
     done.moves = Moves(new, to)
@@ -136,7 +136,7 @@ def _pulsing(frames: Iterable[pl.DataFrame], pulse: Callable[[], object]) -> Ite
         yield frame
 
 
-class _Placed:
+class _Destinations:
     """Where each input row went: one int64 per row, in memory or, once they are large, in an unlinked file."""
 
     def __init__(self, files: Sequence[DataFile], budget: Budget) -> None:
@@ -190,7 +190,7 @@ class _Outputs:
         return self._files
 
 
-def _live_rows(table: Table, schema: Schema, task: Task) -> Iterator[pl.DataFrame]:
+def _live_rows(table: Table, schema: Schema, task: RewriteTask) -> Iterator[pl.DataFrame]:
     """The task's rows that are not deleted, in the schema's columns and with `ORIGIN`, some ten thousand at a time."""
     none = np.empty(0, dtype=np.int64)
     gone = [task.deleted.get(file.file_path, none) for file in task.files]
@@ -252,16 +252,16 @@ def _field_id(column: pa.Field[Any]) -> int:
 
 def _regrouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """The same rows in frames the size of a row group."""
-    held: list[pl.DataFrame] = []
+    buffered: list[pl.DataFrame] = []
     rows = size = 0
     for frame in frames:
         for start in range(0, frame.height, ROW_GROUP_ROWS):
             part = frame[start : start + ROW_GROUP_ROWS]
-            held.append(part)
+            buffered.append(part)
             rows += part.height
             size += int(part.estimated_size())
             if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
-                yield pl.concat(held)
-                held, rows, size = [], 0, 0
+                yield pl.concat(buffered)
+                buffered, rows, size = [], 0, 0
     if rows:
-        yield pl.concat(held)
+        yield pl.concat(buffered)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pyiceberg.table import Table
 
-from compaction.deferred_deletes import buried, graves
+from compaction.deferred_deletes import listed_files, pending_deletes
 from compaction.expire import references
 from compaction.storage import Stored, canonical, stored
 from olist.lake.manifests import Manifests
@@ -44,7 +44,7 @@ class Orphans:
 def orphans(load: Callable[[], Table], settings: Settings, older_than_ms: int, now_ms: int) -> Orphans:
     """The table's orphans last written before ``now_ms - older_than_ms``. Nothing is deleted.
 
-    Files that wait in the graveyard are no orphans.
+    Files that wait for their deferred delete are no orphans.
     """
     there = list(stored(load().location(), settings))
     table = load()
@@ -62,5 +62,5 @@ def _used(table: Table, settings: Settings) -> Iterator[str]:
     yield from (entry.metadata_file for entry in table.metadata.metadata_log)
     yield from (file.statistics_path for file in table.metadata.statistics)
     yield from (file.statistics_path for file in table.metadata.partition_statistics)
-    for grave in graves(table, settings):
-        yield from [grave.path, *buried(table, grave)]
+    for deferred in pending_deletes(table, settings):
+        yield from [deferred.path, *listed_files(table, deferred)]

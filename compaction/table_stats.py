@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestEntry
 from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 
-from compaction.plan import DataFacts, DeleteFacts
+from compaction.plan import DataFileStats, DeleteFileStats
 from olist.errors import Stopped
 from olist.lake.live_rows import DeleteFiles
 from olist.lake.manifests import Contents, Manifests
@@ -26,15 +27,27 @@ ELSEWHERE = (
 )
 
 
+class TableStats(msgspec.Struct, frozen=True):
+    """A table at one moment. `scan_s`: seconds to read one column of all live rows, where that was measured."""
+
+    data_files: int
+    delete_files: int
+    bytes: int
+    rows: int
+    delete_rows: int
+    snapshots: int
+    scan_s: float | None = None
+
+
 @dataclass(frozen=True)
-class Place:
+class LakePartition:
     """A lake partition: the id of its partition spec, and its values."""
 
     spec_id: int
     values: Record
 
     @classmethod
-    def of(cls, file: DataFile) -> Place:
+    def of(cls, file: DataFile) -> LakePartition:
         """Where a file lies."""
         return cls(file.spec_id, file.partition)
 
@@ -58,7 +71,7 @@ class Reader:
         self.manifests.keep(table.snapshots())
         self.delete_files.keep(contents.deletes)
 
-    def data_facts(self, contents: Contents) -> list[DataFacts]:
+    def data_file_stats(self, contents: Contents) -> list[DataFileStats]:
         """The data files, with their deletes counted."""
         self.delete_files.load(contents.deletes)
         deleted: Counter[str] = Counter()
@@ -67,12 +80,14 @@ class Reader:
             counts = self.delete_files.counts(path)
             deleted.update(counts)
             by.update(counts.keys())
-        return [_data_facts(entry, deleted[path], by[path]) for path, entry in contents.data.items()]
+        return [_data_file_stats(entry, deleted[path], by[path]) for path, entry in contents.data.items()]
 
-    def delete_facts(self, contents: Contents) -> list[DeleteFacts]:
+    def delete_file_stats(self, contents: Contents) -> list[DeleteFileStats]:
         """The delete files, and how much of each still refers to a live data file."""
         return [
-            DeleteFacts(path, Place.of(file), file.file_size_in_bytes, file.record_count, self._live(path, contents))
+            DeleteFileStats(
+                path, LakePartition.of(file), file.file_size_in_bytes, file.record_count, self._live(path, contents)
+            )
             for path, entry in contents.deletes.items()
             for file in [entry.data_file]
         ]
@@ -81,11 +96,28 @@ class Reader:
         return sum(rows for of, rows in self.delete_files.counts(path).items() if of in contents.data)
 
 
-def _data_facts(entry: ManifestEntry, deleted: int, delete_files: int) -> DataFacts:
+def _data_file_stats(entry: ManifestEntry, deleted: int, delete_files: int) -> DataFileStats:
     file = entry.data_file
     # Two delete files may name the same row, so the count is a bound.
     deleted = min(deleted, file.record_count)
-    return DataFacts(file.file_path, Place.of(file), file.file_size_in_bytes, file.record_count, deleted, delete_files)
+    return DataFileStats(
+        file.file_path, LakePartition.of(file), file.file_size_in_bytes, file.record_count, deleted, delete_files
+    )
+
+
+def observe(table: Table, contents: Contents, scan_s: float | None = None) -> TableStats:
+    """What a table's head holds."""
+    data = [entry.data_file for entry in contents.data.values()]
+    deletes = [entry.data_file for entry in contents.deletes.values()]
+    return TableStats(
+        data_files=len(data),
+        delete_files=len(deletes),
+        bytes=sum(file.file_size_in_bytes for file in [*data, *deletes]),
+        rows=sum(file.record_count for file in data),
+        delete_rows=sum(file.record_count for file in deletes),
+        snapshots=len(table.metadata.snapshots),
+        scan_s=scan_s,
+    )
 
 
 class NotCompacted(Stopped):
@@ -96,7 +128,7 @@ class NotCompacted(Stopped):
         super().__init__(f"lake table {table} cannot be compacted: {reason}", hint=f"{ELSEWHERE}: {rebuild}")
 
 
-def refuse(table: Table, contents: Contents) -> None:
+def refuse_uncompactable(table: Table, contents: Contents) -> None:
     """Refuse a table that cannot be compacted.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from compaction.job import Job, Means
+from compaction.job import Environment, Job
 from compaction.report import Report
 from compaction.rewrite import Budget
 from olist import partitioner
@@ -130,10 +130,10 @@ class Lake:
 
     def job(self, *, history: bool = False, now_ms: int | None = None, memory: int = 1 << 28) -> Job:
         """A compactor of the table; `now_ms` sets its clock."""
-        means = Means(self.catalog, self.settings, Budget(memory, Path(gettempdir())))
+        env = Environment(self.catalog, self.settings, Budget(memory, Path(gettempdir())))
         if now_ms is not None:
-            means = Means(self.catalog, self.settings, means.budget, now_ms=lambda: now_ms)
-        return Job(means, self.contract, history=history)
+            env = Environment(self.catalog, self.settings, env.budget, now_ms=lambda: now_ms)
+        return Job(env, self.contract, history=history)
 
     def compact(self, job: Job | None = None) -> Report:
         """Run a compactor once."""

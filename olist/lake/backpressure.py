@@ -1,6 +1,6 @@
 """Back-pressure: how long commits stay away from a table that compaction does not keep up with.
 
-Fewer, larger commits carry the same changes with fewer files and snapshots, so that readers are not buried.
+Fewer, larger commits carry the same changes with fewer files and snapshots, so that readers keep up.
 """
 
 from __future__ import annotations

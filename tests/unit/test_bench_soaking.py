@@ -4,10 +4,11 @@ import pytest
 
 from benchmarks.soaking import Seen, Soaked, growth, minutes, percentile, soaked
 from benchmarks.timed_lake import Commit
-from compaction.report import Look, Report
+from compaction.report import Report
+from compaction.table_stats import TableStats
 from tests.hot_orders import Sample
 
-LOOK = Look(1, 0, 1, 1, 0, 1)
+LOOK = TableStats(1, 0, 1, 1, 0, 1)
 
 
 def soak(files: tuple[int, int, int], took_ms: tuple[float, float, float], lost: int = 0) -> Soaked:

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from compaction.cli import command
 from compaction.lease import Lease
-from compaction.report import Look, Report, shown
+from compaction.report import Report, shown
 from compaction.storage import Stored, stored
 from compaction.sweep import Orphans
+from compaction.table_stats import TableStats
 from olist.errors import BadInput, Stopped
 from olist.lake.catalog import identifier
 from olist.lake.files import wall_ms
@@ -70,7 +71,7 @@ def test_a_run_shows_what_it_did_and_a_second_has_nothing_to_do(lake: Lake) -> N
 
 
 def test_a_table_that_another_has_is_not_called_nothing_to_do(lake: Lake) -> None:
-    assert Lease(lake.catalog, "host:7").take(lake.catalog.load_table(identifier("notes")), wall_ms())
+    assert Lease(lake.catalog, "host:7").acquire(lake.catalog.load_table(identifier("notes")), wall_ms())
     said = run().stdout
     assert "notes: another compactor (host:7) has it until" in said
     assert "nothing to do" not in said
@@ -180,8 +181,12 @@ def test_arguments_that_cannot_be_right_are_refused(arguments: list[str], told: 
 
 
 def test_a_report_is_shown_cell_by_cell_as_before_and_after() -> None:
-    was = Look(data_files=40, delete_files=8, bytes=58_500_000, rows=1_200_000, delete_rows=9, snapshots=3, scan_s=1.25)
-    now = Look(data_files=1, delete_files=0, bytes=41_000_000, rows=1_080_000, delete_rows=0, snapshots=3, scan_s=0.5)
+    was = TableStats(
+        data_files=40, delete_files=8, bytes=58_500_000, rows=1_200_000, delete_rows=9, snapshots=3, scan_s=1.25
+    )
+    now = TableStats(
+        data_files=1, delete_files=0, bytes=41_000_000, rows=1_080_000, delete_rows=0, snapshots=3, scan_s=0.5
+    )
     untimed = msgspec.structs.replace(now, scan_s=None)
     out = Console(file=io.StringIO(), width=200)
     out.print(

@@ -11,9 +11,9 @@ from pyiceberg.table.statistics import PartitionStatisticsFile
 from pyiceberg.table.update import RemoveSnapshotsUpdate, SetPartitionStatisticsUpdate
 
 from compaction import deferred_deletes
-from compaction.deferred_deletes import FOLDER, Grave, graves
+from compaction.deferred_deletes import FOLDER, DeferredDelete, pending_deletes
 from compaction.expire import expired
-from compaction.options import Keeping
+from compaction.options import Retention
 from compaction.storage import Stored, canonical, stored
 from compaction.sweep import orphans
 from olist.errors import Stopped
@@ -62,7 +62,7 @@ def test_the_last_snapshots_stay_and_older_ones_go_with_the_files_that_only_they
 
 
 def test_young_snapshots_stay_however_many(lake: Lake) -> None:
-    assert expired(table(lake).metadata, Keeping(max_age_ms=60_000, min_snapshots=1), now_ms=0) == []
+    assert expired(table(lake).metadata, Retention(max_age_ms=60_000, min_snapshots=1), now_ms=0) == []
 
 
 def test_files_of_expired_snapshots_stay_for_the_grace_of_readers(lake: Lake) -> None:
@@ -147,9 +147,9 @@ def test_a_tag_put_on_a_snapshot_while_it_expires_is_not_lost(lake: Lake) -> Non
     job = lake.job(now_ms=FAR)
     loaded = table(lake)
     first = loaded.snapshots()[0].snapshot_id
-    job.means.catalog.load_table = lambda *_: loaded  # type: ignore[method-assign]  # what it saw before the tag
+    job.env.catalog.load_table = lambda *_: loaded  # type: ignore[method-assign]  # what it saw before the tag
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job.means.catalog, "commit_table", tagging(lake, first, job.means.catalog.commit_table))
+        patch.setattr(job.env.catalog, "commit_table", tagging(lake, first, job.env.catalog.commit_table))
         assert job.expire() == 0
     assert "first" in table(lake).metadata.refs
 
@@ -221,7 +221,7 @@ def test_a_gap_between_two_snapshots_that_are_there_stops_the_expiry_and_leaves_
     keep(lake, snapshots=1, grace_ms=0)
     with pytest.raises(Stopped, match="changes are lost"):
         lake.job(now_ms=FAR).expire()
-    assert list(graves(table(lake), lake.settings)) == []
+    assert list(pending_deletes(table(lake), lake.settings)) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5))))
@@ -247,7 +247,7 @@ def test_a_sweep_lists_what_a_killed_writer_left_and_nothing_else(lake: Lake) ->
 
 
 @pytest.mark.parametrize("written", [b"", b'["file:///some/da'], ids=["empty", "half"])
-def test_a_half_written_list_of_expired_files_buries_nothing_and_is_removed(lake: Lake, written: bytes) -> None:
+def test_a_half_written_list_of_expired_files_deletes_nothing_and_is_removed(lake: Lake, written: bytes) -> None:
     path = f"{table(lake).location()}/{FOLDER}/1-killed.json"
     with table(lake).io.new_output(path).create() as out:
         out.write(written)
@@ -258,8 +258,8 @@ def test_a_half_written_list_of_expired_files_buries_nothing_and_is_removed(lake
 
 
 def test_two_runs_may_clear_the_same_lists(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = Grave(f"{table(lake).location()}/{FOLDER}/1-cleared.json", 1)
-    monkeypatch.setattr(deferred_deletes, "graves", lambda *found: [gone, *graves(*found)])
+    gone = DeferredDelete(f"{table(lake).location()}/{FOLDER}/1-cleared.json", 1)
+    monkeypatch.setattr(deferred_deletes, "pending_deletes", lambda *found: [gone, *pending_deletes(*found)])
     report = lake.compact(lake.job(now_ms=FAR))
     assert report.deleted_files > 0
     assert lake.held() == lake.model

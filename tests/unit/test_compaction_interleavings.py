@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from compaction.commit import Change, Landing, Lost, merge_deletes
-from compaction.job import Counted, Job, Means
+from compaction.commit import CommitAbandoned, Committer, FileChange, merge_delete_files
+from compaction.job import Environment, Job, RunCounts
 from compaction.plan import Group
 from compaction.rewrite import Budget, rewrite
 from olist.errors import ServerTrouble
@@ -53,12 +53,12 @@ class Interleavings(RuleBasedStateMachine):
                 {"write.target-file-size-bytes": str(size), "history.expire.min-snapshots-to-keep": "1"}
             )
         # Far ahead: every snapshot is old enough to expire, every grave due.
-        means = Means(
+        env = Environment(
             self.lake.catalog, self.lake.settings, Budget(1 << 28, home), now_ms=lambda: 1 << 42, scan_up_to=0
         )
-        self.means = means
+        self.env = env
         self.jobs = [self.fresh_job() for _ in range(2)]
-        self.worked_out: list[tuple[Change, Contents] | None] = [None, None]
+        self.worked_out: list[tuple[FileChange, Contents] | None] = [None, None]
 
     @property
     def name(self) -> tuple[str, str]:
@@ -112,7 +112,7 @@ class Interleavings(RuleBasedStateMachine):
         self.writers[n].assign(frozenset([n]))
 
     def fresh_job(self) -> Job:
-        return Job(self.means, self.lake.contract)
+        return Job(self.env, self.lake.contract)
 
     @rule(n=compactors)
     def restart_compactor(self, n: int) -> None:
@@ -125,15 +125,15 @@ class Interleavings(RuleBasedStateMachine):
         job = self.jobs[n]
         table = self.lake.catalog.load_table(self.name)
         start = job.reader(table).contents(table)
-        chosen = [f for i, f in enumerate(job.reader(table).data_facts(start)) if some >> i % 8 & 1]
+        chosen = [f for i, f in enumerate(job.reader(table).data_file_stats(start)) if some >> i % 8 & 1]
         groups = [
             Group(place, tuple(f for f in chosen if f.partition == place)) for place in {f.partition for f in chosen}
         ]
         tasks = [job._task(table, group, start) for group in groups]
         if tasks:
             size = job._limits(table).target_file_size
-            done = rewrite(table, tasks, job.sort_by, size, job.means.budget)
-            self.worked_out[n] = Change(done.old, done.new, done.moves), start
+            done = rewrite(table, tasks, job.sort_by, size, job.env.budget)
+            self.worked_out[n] = FileChange(done.old, done.new, done.moves), start
 
     @rule(n=compactors)
     def work_out_a_merge_of_delete_files(self, n: int) -> None:
@@ -142,7 +142,7 @@ class Interleavings(RuleBasedStateMachine):
         start = job.reader(table).contents(table)
         groups = job.plan(table, start).deletes[:1]
         if groups:
-            self.worked_out[n] = merge_deletes(table, groups, start, job.reader(table)), start
+            self.worked_out[n] = merge_delete_files(table, groups, start, job.reader(table)), start
 
     @precondition(lambda self: any(self.worked_out))
     @rule(n=compactors)
@@ -155,14 +155,14 @@ class Interleavings(RuleBasedStateMachine):
         self.worked_out[n] = None
         table = self.lake.catalog.load_table(self.name)
         try:
-            Landing(self.lake.catalog, self.name, self.jobs[n].reader(table), lambda: 0).land(change, start, 0)
-        except Lost:
+            Committer(self.lake.catalog, self.name, self.jobs[n].reader(table), lambda: 0).commit(change, start, 0)
+        except CommitAbandoned:
             return
 
     @rule(n=compactors)
     def expire_and_delete(self, n: int) -> None:
-        self.jobs[n]._expire(Counted())
-        self.jobs[n]._clear(Counted())
+        self.jobs[n]._expire(RunCounts())
+        self.jobs[n]._delete_due(RunCounts())
 
     @rule(n=compactors)
     def run_a_whole_job(self, n: int) -> None:

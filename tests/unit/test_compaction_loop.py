@@ -15,9 +15,9 @@ from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 from sqlalchemy.exc import OperationalError
 
-from compaction.commit import Landing
+from compaction.commit import Committer
 from compaction.job import Job
-from compaction.lease import LASTS_MS, Held, Lease, Renewal, held, is_free
+from compaction.lease import LASTS_MS, Lease, LeaseHolder, Renewal, is_free, lease_holder
 from compaction.loop import Busy, run_once, wait_for
 from compaction.report import Report
 from compaction.rewrite import rewrite
@@ -64,7 +64,7 @@ def table(lake: Lake) -> Table:
 
 
 def job_by(lake: Lake, clock: Clock) -> Job:
-    return Job(replace(lake.job().means, now_ms=clock), NOTES)
+    return Job(replace(lake.job().env, now_ms=clock), NOTES)
 
 
 def names(reports: Iterator[Report]) -> list[str]:
@@ -77,14 +77,14 @@ def lease_of(lake: Lake, owner: str) -> Lease:
 
 def test_a_lease_keeps_another_away_until_it_is_given_back_or_over(lake: Lake) -> None:
     one, two = (Lease(lake.catalog, owner, 1000) for owner in ("one", "two"))
-    assert one.take(table(lake), now_ms=0)
-    assert not two.take(table(lake), now_ms=999)
-    assert one.take(table(lake), now_ms=999)
-    one.give_back(table(lake))
-    assert two.take(table(lake), now_ms=1000)
-    one.give_back(table(lake))
-    assert held(table(lake)) == Held("two", 2000)
-    assert is_free(Held("two", 2000), "one", 2000)
+    assert one.acquire(table(lake), now_ms=0)
+    assert not two.acquire(table(lake), now_ms=999)
+    assert one.acquire(table(lake), now_ms=999)
+    one.release(table(lake))
+    assert two.acquire(table(lake), now_ms=1000)
+    one.release(table(lake))
+    assert lease_holder(table(lake)) == LeaseHolder("two", 2000)
+    assert is_free(LeaseHolder("two", 2000), "one", 2000)
 
 
 def test_a_table_that_is_not_due_is_left_alone(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_table_that_was_looked_at_leaves_its_memory_to_the_next(lake: Lake) ->
 
 def test_the_table_of_a_killed_compactor_is_compacted_within_half_a_minute(lake: Lake) -> None:
     clock, busy = Clock(), list[Busy]()
-    assert lease_of(lake, "killed").take(table(lake), clock())
+    assert lease_of(lake, "killed").acquire(table(lake), clock())
     next_one = lease_of(lake, "next")
     assert names(run_once([job_by(lake, clock)], next_one, busy.append)) == []
     assert [str(one) for one in busy] == ["notes: another compactor (killed) has it until 00:00:30 UTC"]
@@ -116,22 +116,22 @@ def test_the_table_of_a_killed_compactor_is_compacted_within_half_a_minute(lake:
 
 def test_a_rewrite_that_outlasts_its_lease_keeps_it(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(step_ms=LASTS_MS // 4)
-    land, free = Landing.land, list[bool]()
+    commit, free = Committer.commit, list[bool]()
 
-    def looking(landing: Landing, *arguments: Any) -> Any:
-        free.append(is_free(held(table(lake)), "other", clock.now))
-        return land(landing, *arguments)
+    def looking(landing: Committer, *arguments: Any) -> Any:
+        free.append(is_free(lease_holder(table(lake)), "other", clock.now))
+        return commit(landing, *arguments)
 
-    monkeypatch.setattr(Landing, "land", looking)
+    monkeypatch.setattr(Committer, "commit", looking)
     assert names(run_once([job_by(lake, clock)], lease_of(lake, "slow"))) == ["notes"]
     assert clock.now > 2 * LASTS_MS
     assert free == [False]
-    assert held(table(lake)) == Held("slow", 0)
+    assert lease_holder(table(lake)) == LeaseHolder("slow", 0)
 
 
 def test_renewals_are_few_and_one_that_fails_ends_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, lease = Clock(), lease_of(lake, "one")
-    assert lease.take(table(lake), clock())
+    assert lease.acquire(table(lake), clock())
     renew, commits = Renewal(lease, identifier("notes"), clock), list[int]()
     commit = lake.catalog.commit_table
 
@@ -146,7 +146,7 @@ def test_renewals_are_few_and_one_that_fails_ends_nothing(lake: Lake, monkeypatc
         clock.now += 100
         renew()
     assert commits == [10_000, 20_000, 30_000, 40_000, 50_000, 60_000]
-    assert held(table(lake)) == Held("one", 60_000 + LASTS_MS)
+    assert lease_holder(table(lake)) == LeaseHolder("one", 60_000 + LASTS_MS)
 
 
 def test_a_catalog_that_is_away_while_a_lease_is_taken_is_trouble_to_wait_out(

@@ -5,17 +5,17 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compaction.options import MB, Keeping, Thresholds, keeping, thresholds
-from compaction.plan import DataFacts, DeleteFacts, plan, plan_deletes, together
+from compaction.options import MB, Retention, Thresholds, retention, thresholds
+from compaction.plan import DataFileStats, DeleteFileStats, plan, plan_deletes, together
 
 LIMITS = Thresholds(tier_floor=0)
 
 
-def files(*sizes: int, partition: str = "p", deleted: int = 0) -> list[DataFacts]:
-    return [DataFacts(f"{partition}/{n}", partition, size, 100, deleted) for n, size in enumerate(sizes)]
+def files(*sizes: int, partition: str = "p", deleted: int = 0) -> list[DataFileStats]:
+    return [DataFileStats(f"{partition}/{n}", partition, size, 100, deleted) for n, size in enumerate(sizes)]
 
 
-def planned(facts: list[DataFacts], limits: Thresholds = LIMITS) -> list[list[str]]:
+def planned(facts: list[DataFileStats], limits: Thresholds = LIMITS) -> list[list[str]]:
     return [[file.path for file in group.files] for group in plan(facts, limits)]
 
 
@@ -73,8 +73,8 @@ def test_one_run_stays_within_its_bytes_but_does_something() -> None:
     assert len(plan(files(*[50 * MB] * 6), Thresholds(max_run=1))) == 1
 
 
-def deletes(*rows: tuple[int, int]) -> list[DeleteFacts]:
-    return [DeleteFacts(f"d{n}", "p", MB, of, live) for n, (of, live) in enumerate(rows)]
+def deletes(*rows: tuple[int, int]) -> list[DeleteFileStats]:
+    return [DeleteFileStats(f"d{n}", "p", MB, of, live) for n, (of, live) in enumerate(rows)]
 
 
 def test_delete_files_that_refer_to_nothing_live_are_dropped_alone() -> None:
@@ -100,7 +100,7 @@ def test_groups_of_delete_files_are_merged_together_while_their_rows_fit() -> No
 
 
 facts = st.builds(
-    DataFacts,
+    DataFileStats,
     path=st.uuids().map(str),
     partition=st.sampled_from("ab"),
     size=st.integers(1, 2000 * MB),
@@ -111,7 +111,7 @@ facts = st.builds(
 
 @given(st.lists(facts, max_size=40), st.integers(1, 3000 * MB))
 def test_every_file_is_in_one_group_at_most_and_groups_stay_in_their_partition(
-    facts: list[DataFacts], most: int
+    facts: list[DataFileStats], most: int
 ) -> None:
     groups = plan(facts, Thresholds(max_file_group_size=most))
     taken = [file for group in groups for file in group.files]
@@ -122,7 +122,7 @@ def test_every_file_is_in_one_group_at_most_and_groups_stay_in_their_partition(
 
 
 @given(st.lists(facts, max_size=40))
-def test_no_file_that_is_worth_rewriting_by_itself_is_forgotten(facts: list[DataFacts]) -> None:
+def test_no_file_that_is_worth_rewriting_by_itself_is_forgotten(facts: list[DataFileStats]) -> None:
     groups = plan(facts, Thresholds(max_run=1 << 60))
     taken = {file.path for group in groups for file in group.files}
     assert taken >= {file.path for file in facts if file.deleted >= 30 or file.size > LIMITS.max_file_size}
@@ -135,5 +135,5 @@ def test_thresholds_are_icebergs_unless_the_table_says_otherwise() -> None:
 
 
 def test_keeping_is_read_from_icebergs_own_properties() -> None:
-    said = keeping({"history.expire.max-snapshot-age-ms": "5", "history.expire.min-snapshots-to-keep": "2"})
-    assert said == Keeping(max_age_ms=5, min_snapshots=2)
+    said = retention({"history.expire.max-snapshot-age-ms": "5", "history.expire.min-snapshots-to-keep": "2"})
+    assert said == Retention(max_age_ms=5, min_snapshots=2)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from compaction.job import Job, Means
+from compaction.job import Environment, Job
 from compaction.rewrite import Budget
 from olist.batches import OFFSET, decode_batch
 from olist.contracts import Contract, Int, Micros, Money, Price, Row, Str
@@ -54,7 +54,7 @@ class Lake:
 
     def compact(self, memory: int = 1 << 28) -> tuple[int, int]:
         """Rewrite; data files before and after."""
-        job = Job(Means(self.catalog, self.settings, Budget(memory, Path(gettempdir()))), self.contract)
+        job = Job(Environment(self.catalog, self.settings, Budget(memory, Path(gettempdir()))), self.contract)
         table = job.load()
         assert table is not None
         report = job.run(table)
