@@ -20,9 +20,9 @@ from msgspec.structs import replace
 from benchmarks.mix import DAY_US, identity
 from benchmarks.topic import due
 from olist.changes import codec
+from olist.clients.kafka import client_options
 from olist.contracts import Contract, Row
 from olist.errors import ServerTrouble
-from olist.kafka_client import client_options
 from olist.order_status import APPROVED, COURSE, CREATED, DELIVERED, SHIPPED
 from olist.settings import Settings
 from olist.source import Dataset, iter_rows

@@ -18,9 +18,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.app_inputs import ShopWriter
 from olist.changes import decode_envelope
+from olist.clients.kafka import client_options
 from olist.contracts import Contract
 from olist.errors import StackError
-from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state, topic_states

@@ -17,11 +17,11 @@ from typing import Any
 import click
 import msgspec
 
-from olist.dead_letters import TOPIC_CONFIG, dead_letter_topic
 from olist.settings import settings
 from olist.tables import TABLES
 from olist.telemetry import CHANGES_WRITTEN, STAGE_CPU, configure_logging
 from olist.topics.admin import ensure_topic
+from olist.topics.dead_letters import TOPIC_CONFIG, dead_letter_topic
 from sinks.base import TARGETS, factory
 from sinks.runtime.process import run_sink
 

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from olist.changes import decode_envelope
-from olist.kafka_client import client_options
+from olist.clients.kafka import client_options
 from olist.settings import Settings, settings
 from olist.source import Dataset, load
 from olist.stack.local import Stack

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaError, Message, Producer
 
 from benchmarks.mix import Mix, Sent
+from olist.clients.kafka import client_options
 from olist.errors import ServerTrouble
-from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.admin import ensure_topics
 

@@ -19,11 +19,11 @@ import structlog
 
 from compaction.options import may_delete
 from olist import contract_registry
-from olist.cli.terminal import show
 from olist.contracts import Contract
 from olist.errors import BadInput
 from olist.settings import settings
 from olist.stop_signals import set_on_signal
+from olist.terminal import show
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog

@@ -14,7 +14,7 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # a pub
 from rich.table import Table as Shown
 
 from compaction.table_stats import TableStats
-from olist.kafka_client import client_options
+from olist.clients.kafka import client_options
 from olist.settings import Settings
 from olist.topics.admin import admin_client
 

@@ -20,7 +20,7 @@ from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 
 from compaction.options import may_delete
-from olist.s3_client import client, file_properties
+from olist.clients.s3 import client, file_properties
 from olist.settings import Settings
 
 MOST_IN_A_REQUEST = 1000  # S3's own limit

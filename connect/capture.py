@@ -18,11 +18,11 @@ from psycopg import sql
 
 from connect.postgres import slot_name
 from olist.changes import decode_envelope
+from olist.clients.shop import HEARTBEAT, SIGNAL, connect, split_prefix
 from olist.contracts import Contract
 from olist.errors import BadInput, ServerTrouble, Stopped
 from olist.positions import TopicState
 from olist.settings import Settings
-from olist.shop import HEARTBEAT, SIGNAL, connect, split_prefix
 from olist.stack.slots import Slot, slots
 from olist.topics.admin import admin_client, topic_state
 from olist.topics.reader import follow

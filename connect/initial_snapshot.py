@@ -15,10 +15,10 @@ from psycopg import sql
 
 from connect.capture import HOW_TO_MIGRATE, Check, on_signals, own_slot, signal, signal_snapshot, signalling
 from connect.postgres import slot_name
+from olist.clients.shop import HEARTBEAT, PUBLICATION, SIGNAL, connect, split_prefix
 from olist.contracts import Contract
 from olist.errors import BadInput, ServerTrouble, Stopped
 from olist.settings import Settings
-from olist.shop import HEARTBEAT, PUBLICATION, SIGNAL, connect, split_prefix
 from olist.stack.slots import database_is_there
 
 LOOK_EVERY_S = 0.2

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 from connect.postgres import A_DAY_MS, EXACTLY_ONCE, SPEED, Config
+from olist.clients.shop import split_prefix
 from olist.contracts import COMPACTED, Contract
 from olist.settings import Settings
-from olist.shop import split_prefix
 from olist.tables import ORDER_REVIEWS
 
 URL = "${env:OLIST_MONGODB}"  # it holds the password, so the worker alone knows it

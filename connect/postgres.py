@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from psycopg import sql
 
+from olist.clients.shop import HEARTBEAT, PUBLICATION, SIGNAL, database_name, split_prefix
 from olist.contracts import COMPACTED, Contract
 from olist.errors import BadInput
 from olist.settings import Settings
-from olist.shop import HEARTBEAT, PUBLICATION, SIGNAL, database_name, split_prefix
 from olist.tables import TABLES
 
 PASSWORD = "${env:OLIST_SHOP_PASSWORD}"  # the worker's own environment: a rendered file or the REST API never hold it

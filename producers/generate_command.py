@@ -18,7 +18,7 @@ def generate(orders: int, seed: int, out: Path | None) -> None:
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from olist.cli.terminal import console
+    from olist.terminal import console
     from producers.generation.dataset import generate as write_dataset
 
     folder = out or Path(f"olist-{orders}-{seed}")

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from olist.changes import MALFORMED, decode_envelope
+from olist.clients.kafka import client_options
 from olist.errors import ServerTrouble
-from olist.kafka_client import client_options
 from olist.positions import TopicState
 from olist.settings import Settings
 from producers.resume import LastRecord

@@ -80,7 +80,7 @@ def replay(
 
     dataset = load(found_data(data))
     if dry_run:
-        from olist.cli.terminal import show
+        from olist.terminal import show
         from producers.dry_run import dry_run_of
 
         counts = dry_run_of(dataset, tables, limit)
@@ -123,7 +123,7 @@ def _end(done: Summary, output: str) -> None:
 
 def send(current: Settings, plan: Plan, pace: Pace) -> Summary:
     """Carry a plan out under the eyes of the user."""
-    from olist.cli.terminal import console
+    from olist.terminal import console
     from producers.display import event_time, shown
     from producers.replay import FULL_SPEED_LINGER_MS, PACED_LINGER_MS, Progress, Run, check_ends
     from producers.sending import Sender

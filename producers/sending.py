@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from olist.clients.kafka import client_options, weakly, words_of
 from olist.errors import BadInput, ServerTrouble, Stopped
-from olist.kafka_client import client_options, weakly, words_of
 from olist.settings import Settings
 
 STALL_S = 120.0

@@ -11,12 +11,12 @@ import structlog
 from rich.table import Table
 
 from olist import contract_registry
-from olist.cli.terminal import show
 from olist.contracts import Contract
 from olist.errors import BadInput, PositionRefused
 from olist.printable import LINES, printable
 from olist.settings import Settings, settings
 from olist.stop_signals import set_on_signal
+from olist.terminal import show
 from sinks.base import TARGETS, SinkTable
 
 log = structlog.get_logger()
@@ -47,10 +47,10 @@ def command() -> None:
 @click.option("--instance", help="A name of its own for this process, so that a restart takes over at once.")
 def run(target: str, tables: str, interval_s: float, most: int, threads: int, instance: str | None) -> None:
     """Run one sink process. Start several for one target and they share its partitions."""
-    from olist.dead_letters import TOPIC_CONFIG, dead_letter_topic
     from olist.telemetry import configure_logging, serve_metrics
     from olist.topics.admin import ensure_topic, ensure_topics
     from olist.topics.broker import Broker
+    from olist.topics.dead_letters import TOPIC_CONFIG, dead_letter_topic
     from sinks.histories import short_topics
     from sinks.runtime.process import run_sink
     from sinks.runtime.retry import Patience

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from olist.clients.kafka import client_options, words_of
 from olist.errors import ServerTrouble
-from olist.kafka_client import client_options, words_of
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import TIMEOUT_S, admin_client

@@ -14,8 +14,8 @@ import polars as pl
 from confluent_kafka import Consumer, TopicPartition
 
 from olist.changes import Position, codec
+from olist.clients.kafka import client_options
 from olist.contracts import Contract
-from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.stack.flink_config import Folders
 from olist.topics.admin import admin_client, ensure_topics, topic_states

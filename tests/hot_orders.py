@@ -23,7 +23,7 @@ from pyiceberg.table import Table
 from compaction.report import Report
 from olist.batches import META_SCHEMA, OFFSET, PARTITION
 from olist.changes import codec
-from olist.kafka_client import client_options
+from olist.clients.kafka import client_options
 from olist.lake.ancestry import POSITIONS
 from olist.lake.catalog import identifier, open_catalog
 from olist.lake.live_rows import live_rows

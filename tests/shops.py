@@ -18,10 +18,10 @@ from connect.capture import until_caught_up, until_snapshot_done
 from connect.connect_client import ConnectClient
 from connect.postgres import Config, connector_name, render
 from olist.batches import META, OP, Batch, decode_batch, frame_schema
+from olist.clients.kafka import client_options
+from olist.clients.shop import connect
 from olist.contracts import Contract
-from olist.kafka_client import client_options
 from olist.settings import Settings
-from olist.shop import connect
 from olist.source import Dataset
 from olist.tables import TABLES
 from olist.topics.admin import admin_client, topic_states

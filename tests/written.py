@@ -8,8 +8,8 @@ from typing import Any
 from confluent_kafka import Producer
 
 from olist.changes import Envelope, Source, codec
+from olist.clients.kafka import client_options
 from olist.contracts import Contract, Row
-from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.admin import ensure_topics
 

@@ -17,7 +17,6 @@ from typing import get_args
 
 import click
 
-from olist.cli.terminal import console
 from olist.contracts import Target
 from olist.errors import OlistError
 from olist.settings import Settings, settings
@@ -26,6 +25,7 @@ from olist.stack.processes import last_lines, spawn, stop
 from olist.stack.server import Launch
 from olist.stack.servers import USUAL
 from olist.stack.view import LiveProgress
+from olist.terminal import console
 
 SINK_STOPS_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.2

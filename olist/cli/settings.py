@@ -6,9 +6,9 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from olist.cli.terminal import show
 from olist.hidden import shown
 from olist.settings import Settings, settings
+from olist.terminal import show
 
 
 @click.command("settings")

@@ -19,10 +19,10 @@ from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
+from olist.clients.s3 import client, file_properties
 from olist.errors import BadInput, ServerTrouble
 from olist.lake.errors import lake_errors
 from olist.lake.row_delta import MonotonicCatalog
-from olist.s3_client import client, file_properties
 from olist.settings import Settings
 
 CATALOG = "olist"

@@ -11,8 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.exceptions import CommitStateUnknownException, ServiceUnavailableError
 from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 
+from olist.clients.postgres import is_transient
 from olist.errors import ServerTrouble, Stopped
-from olist.postgres_errors import passes
 
 # S3's error codes for what it will answer to every further try, in Arrow's spelling and in its own.
 REFUSALS = frozenset(
@@ -70,7 +70,7 @@ def _code(error: Exception) -> str:
 
 def _catalog_refuses(error: DBAPIError) -> bool:
     if isinstance(error.orig, psycopg.Error):
-        return not passes(error.orig)
+        return not is_transient(error.orig)
     return not (error.connection_invalidated or isinstance(error, OperationalError))
 
 

@@ -36,10 +36,10 @@ only = click.option("--only", callback=_names, metavar="NAME[,NAME]", help="thes
 @output
 def up(only: list[str] | None, offline: bool, foreground: bool, output: str) -> None:
     """Start the servers of this machine and wait until all are ready; those that run are left alone."""
-    from olist.cli.terminal import console
     from olist.settings import settings
     from olist.stack.local import Stack
     from olist.stack.view import LiveProgress
+    from olist.terminal import console
 
     chosen = settings()
     if offline:
@@ -194,10 +194,10 @@ def doctor(output: str) -> None:
     """
     import msgspec
 
-    from olist.cli.terminal import show
     from olist.settings import settings
     from olist.stack.doctor import examine
     from olist.stack.view import findings_table
+    from olist.terminal import show
 
     findings = list(examine(settings()))
     if output == "json":
@@ -211,8 +211,8 @@ def doctor(output: str) -> None:
 def _print(states: Iterable[ServerState], output: str) -> None:
     import msgspec
 
-    from olist.cli.terminal import show
     from olist.stack.view import states_table
+    from olist.terminal import show
 
     if output == "json":
         click.echo(msgspec.json.encode(list(states)))
@@ -255,10 +255,10 @@ def make_bucket() -> None:
 @only
 def install(only: list[str] | None) -> None:
     """Fill the cache, so that `olist up --offline` needs no network."""
-    from olist.cli.terminal import console
     from olist.settings import settings
     from olist.stack.local import Stack
     from olist.stack.view import LiveProgress
+    from olist.terminal import console
 
     with LiveProgress(console(stderr=True)) as progress:
         Stack(settings(), only).install(progress)

@@ -10,9 +10,9 @@ import msgspec
 import psycopg
 from psycopg import sql
 
+from olist.clients.shop import connect, database_name
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from olist.shop import connect, database_name
 
 MEGABYTE = 1_000_000
 LOOK = """

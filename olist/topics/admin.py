@@ -20,9 +20,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
     TopicDescription,
 )
 
+from olist.clients.kafka import Admin, is_secured, words_of
 from olist.contracts import Contract
 from olist.errors import ServerTrouble, Stopped
-from olist.kafka_client import Admin, is_secured, words_of
 from olist.positions import TopicState
 from olist.settings import Settings
 

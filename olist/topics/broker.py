@@ -15,8 +15,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
     ResourceType,
 )
 
+from olist.clients.kafka import words_of
 from olist.errors import BadInput, ServerTrouble
-from olist.kafka_client import words_of
 from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import AWAY, TIMEOUT_S, admin_client, topic_states

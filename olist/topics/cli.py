@@ -39,8 +39,8 @@ def ls(everything: bool, output: str) -> None:
     """
     import msgspec
 
-    from olist.cli.terminal import show
     from olist.settings import settings
+    from olist.terminal import show
     from olist.topics.broker import Broker
     from olist.topics.view import facts, topics_table
 
@@ -68,8 +68,8 @@ def describe(topic: str, output: str) -> None:
     """
     import msgspec
 
-    from olist.cli.terminal import console, show
     from olist.settings import settings
+    from olist.terminal import console, show
     from olist.topics.broker import Broker
     from olist.topics.view import columns_table, configs_table, facts, partitions_table
 

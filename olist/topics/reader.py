@@ -13,8 +13,8 @@ from typing import Any, Protocol, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from olist.batches import Record
+from olist.clients.kafka import client_options
 from olist.errors import ServerTrouble
-from olist.kafka_client import client_options
 from olist.settings import Settings
 
 MOST_AT_ONCE = 20_000

@@ -6,9 +6,9 @@ import time
 
 import click
 
-from olist.cli.terminal import console
 from olist.settings import Settings, settings
 from olist.source import Dataset
+from olist.terminal import console
 from producers.display import event_time, shown
 from producers.pace import Pace
 from producers.replay import Progress

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import errors, sql
 
+from olist.clients.shop import connect, database_name, split_prefix
 from olist.errors import BadInput
 from olist.settings import Settings
-from olist.shop import connect, database_name, split_prefix
 
 
 def ensure_database(settings: Settings) -> None:

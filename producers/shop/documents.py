@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from olist.clients.shop import split_prefix
 from olist.contracts import Contract, Money
 from olist.errors import BadInput, ServerTrouble
 from olist.settings import Settings
-from olist.shop import split_prefix
 from olist.tables import ORDER_REVIEWS, TABLES
 from producers.life import life_of
 from producers.sequence import TABLE

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psycopg
 
+from olist.clients.shop import connect
 from olist.errors import Stopped
 from olist.settings import Settings
-from olist.shop import connect
 from producers.shop.database import ensure_database
 
 FOLDER = Path(__file__).with_name("migrations")

@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 import psycopg
 
+from olist.clients.shop import connect
 from olist.errors import ServerTrouble, Stopped
 from olist.settings import Settings
-from olist.shop import connect
 from olist.source import Dataset
 from olist.tables import ORDER_REVIEWS, TABLES
 from producers.life import EVENT_US

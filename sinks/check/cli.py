@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from olist.cli.terminal import console, show
 from olist.contract_registry import derived
 from olist.settings import settings
+from olist.terminal import console, show
 from sinks.base import TARGETS
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 from olist.batches import Record
-from olist.dead_letters import OFFSET as LETTER_OFFSET
-from olist.dead_letters import PARTITION as LETTER_PARTITION
-from olist.dead_letters import REASON, STAGE, TOPIC, dead_letter_topic
 from olist.settings import Settings
 from olist.topics.admin import topic_states
 from olist.topics.broker import Broker
+from olist.topics.dead_letters import OFFSET as LETTER_OFFSET
+from olist.topics.dead_letters import PARTITION as LETTER_PARTITION
+from olist.topics.dead_letters import REASON, STAGE, TOPIC, dead_letter_topic
 from olist.topics.reader import Consumed, read
 
 SHOWN = 100  # reasons kept of each target and topic

@@ -14,8 +14,8 @@ import opensearchpy
 from opensearchpy.exceptions import ConnectionError as NoConnection
 from opensearchpy.exceptions import SerializationError, SSLError, TransportError
 
+from olist.clients.opensearch import client_options
 from olist.errors import BadInput, ServerTrouble, Stopped
-from olist.opensearch_client import client_options
 from olist.settings import Settings
 
 SERVER = "opensearch"

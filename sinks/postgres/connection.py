@@ -20,9 +20,8 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from olist.clients.postgres import endpoint, is_transient
 from olist.errors import ServerTrouble, Stopped
-from olist.postgres_errors import passes
-from olist.postgres_url import place
 
 SERVER = "postgres"
 
@@ -55,7 +54,7 @@ def connect(url: str) -> psycopg.Connection:
         Stopped: it refuses this one: role, password, database.
         BadInput: the setting is no URL.
     """
-    place(url, "OLIST_POSTGRES")
+    endpoint(url, "OLIST_POSTGRES")
     with translated():
         connection = psycopg.connect(
             url,
@@ -104,7 +103,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        if passes(error):
+        if is_transient(error):
             raise ServerTrouble(SERVER, reason(error), hint="`olist status`") from error
         raise Stopped(f"{SERVER}: {reason(error)}", hint=_hint(error)) from error
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from threading import Event
 
 from olist.contracts import Contract
-from olist.dead_letters import DeadLetters
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_states
+from olist.topics.dead_letters import DeadLetters
 from sinks.base import factory
 from sinks.group import group_of
 from sinks.runtime.retry import Patience

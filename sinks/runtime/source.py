@@ -16,8 +16,8 @@ from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from olist.clients.kafka import client_options
 from olist.errors import OlistError, PositionRefused, ServerTrouble
-from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.reader import Consumed
 

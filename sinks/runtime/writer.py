@@ -25,8 +25,8 @@ import structlog
 
 from olist import telemetry
 from olist.batches import Batch, Rejected, decode_batch
-from olist.dead_letters import DeadLetters
 from olist.positions import Positions, TopicState, check_topic
+from olist.topics.dead_letters import DeadLetters
 from olist.topics.reader import Consumed
 from sinks.base import SinkTable
 

@@ -14,10 +14,10 @@ import click
 import msgspec
 from rich.table import Table
 
-from olist.cli.terminal import console, show
 from olist.errors import BadInput
 from olist.printable import LINES, printable
 from olist.settings import Settings, settings
+from olist.terminal import console, show
 from stream_apps import catalogue
 from stream_apps.app import App, FlinkApp
 from stream_apps.catalogue import app_file

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from olist.cli.terminal import console
 from olist.errors import BadInput
 from olist.settings import settings
+from olist.terminal import console
 from stream_apps.app import App
 from stream_apps.cli.view import Telling
 from stream_apps.deploy import keeping

@@ -16,9 +16,9 @@ import msgspec
 from confluent_kafka import Producer
 
 from olist.atomic import write_atomically
+from olist.clients.kafka import client_options
 from olist.contracts import Contract
 from olist.errors import ServerTrouble
-from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_state
 from olist.topics.reader import read

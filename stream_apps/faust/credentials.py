@@ -1,4 +1,4 @@
-"""How aiokafka, below Faust, reaches Kafka: the same settings as `olist.kafka_client`, in its own words."""
+"""How aiokafka, below Faust, reaches Kafka: the same settings as `olist.clients.kafka`, in its own words."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import requests
 from aiokafka.abc import AbstractTokenProvider
 
+from olist.clients.kafka import check_settings, load_files
 from olist.errors import ServerTrouble
-from olist.kafka_client import check_settings, load_files
 from olist.settings import Settings
 
 TOKEN_WITHIN_S = 10

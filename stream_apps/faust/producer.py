@@ -16,9 +16,9 @@ from confluent_kafka import KafkaError, Producer
 from confluent_kafka import Message as Delivered
 
 from olist.changes import Envelope, Source, codec
+from olist.clients.kafka import client_options, weakly
 from olist.contracts import Contract, Float, Integer, Row, Text, Timestamp
 from olist.errors import ServerTrouble
-from olist.kafka_client import client_options, weakly
 from olist.settings import Settings
 from stream_apps.app import FaustApp, Key
 from stream_apps.faust.changelog import Changelog, Value, encode_key

@@ -9,9 +9,9 @@ from typing import Any
 
 from olist.batches import Rejected
 from olist.changes import Change, Position, codec
-from olist.dead_letters import DeadLetters
 from olist.errors import BadRecord
 from olist.settings import Settings
+from olist.topics.dead_letters import DeadLetters
 from stream_apps.app import FaustApp
 from stream_apps.faust.changelog import encode_key
 from stream_apps.faust.owned_partition import OwnedPartition

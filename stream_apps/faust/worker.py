@@ -16,11 +16,11 @@ import click
 import faust
 
 from olist.cli import failure
-from olist.dead_letters import TOPIC_CONFIG, DeadLetters, dead_letter_topic
 from olist.errors import BadInput, OlistError
 from olist.settings import Settings, settings
 from olist.telemetry import configure_logging, serve_metrics
 from olist.topics.admin import ensure_topic, ensure_topics
+from olist.topics.dead_letters import TOPIC_CONFIG, DeadLetters, dead_letter_topic
 from stream_apps.app import FaustApp
 from stream_apps.app_topics import staged_app
 from stream_apps.catalogue import app_file

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from olist.changes import UNAVAILABLE
+from olist.clients.kafka import FLINK_SHADED, JAVA_SECRETS, is_secured, java_properties, java_providers
 from olist.contracts import Column, Contract, Text
-from olist.kafka_client import FLINK_SHADED, JAVA_SECRETS, is_secured, java_properties, java_providers
 from olist.settings import Settings
 from stream_apps.app import FlinkApp
 from stream_apps.flink_sql.envelope import COMMITTED, value_of

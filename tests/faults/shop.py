@@ -17,12 +17,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
 
 from olist.contract_registry import contracts
 from olist.contracts import Contract
-from olist.dead_letters import dead_letter_topic
 from olist.lake.ancestry import MOVED, audited_of
 from olist.lake.catalog import identifier, open_catalog
 from olist.settings import Settings
 from olist.tables import TABLES
 from olist.topics.admin import admin_client, delete_topics, topic_states
+from olist.topics.dead_letters import dead_letter_topic
 from sinks.base import TARGETS, factory
 from sinks.check.report import Report
 from sinks.check.run import check

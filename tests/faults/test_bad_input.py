@@ -7,10 +7,10 @@ import signal
 import pytest
 
 from olist.changes import codec
-from olist.dead_letters import OFFSET, REASON, STAGE, TOPIC, dead_letter_topic
 from olist.partitioner import partition_of
 from olist.tables import ORDER_REVIEWS, ORDERS, Order, OrderReview
 from olist.topics.admin import admin_client, delete_topics, ensure_topics, topic_state
+from olist.topics.dead_letters import OFFSET, REASON, STAGE, TOPIC, dead_letter_topic
 from olist.topics.reader import Consumed, read
 from sinks.base import TARGETS
 from sinks.check.run import check

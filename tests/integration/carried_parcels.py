@@ -12,10 +12,10 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # a pub
 
 from olist.batches import decode_batch
 from olist.contracts import Contract
-from olist.dead_letters import DeadLetters, dead_letter_topic
 from olist.positions import Positions, TopicState
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_state
+from olist.topics.dead_letters import DeadLetters, dead_letter_topic
 from olist.topics.reader import read
 from sinks.base import TARGETS, factory
 from sinks.check.report import Finding, Report

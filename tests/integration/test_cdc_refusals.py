@@ -16,9 +16,9 @@ from psycopg import sql
 from connect.apply import apply, bootstrap
 from connect.connect_client import until_idle
 from connect.postgres import render, slot_name
+from olist.clients.shop import connect
 from olist.errors import BadInput, ServerTrouble, Stopped
 from olist.settings import Settings
-from olist.shop import connect
 from olist.stack.local import Stack
 from olist.stack.ports import free_ports
 from olist.stack.processes import spawn, stop

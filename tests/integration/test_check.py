@@ -10,11 +10,11 @@ import pytest
 
 from olist.batches import Rejected
 from olist.changes import Position, codec
-from olist.dead_letters import DeadLetters
 from olist.errors import BadInput, BadRecord
 from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state
 from olist.topics.broker import Broker
+from olist.topics.dead_letters import DeadLetters
 from olist.topics.reader import read
 from sinks.base import TARGETS, factory
 from sinks.check.as_json import report_json

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from olist.kafka_client import client_options
+from olist.clients.kafka import client_options
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.tables import ORDER_ITEMS, ORDERS, Order, OrderItem

@@ -17,8 +17,8 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from olist.changes import Position, codec
+from olist.clients.kafka import client_options
 from olist.errors import Stopped
-from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.source import Dataset, iter_rows, load
 from olist.stack.local import Stack

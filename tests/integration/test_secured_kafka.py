@@ -12,8 +12,8 @@ import aiokafka
 import pytest
 from confluent_kafka import Producer
 
+from olist.clients.kafka import client_options
 from olist.errors import BadInput
-from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.tables import ORDERS
 from olist.topics.admin import admin_client, ensure_topics, topic_state

@@ -159,7 +159,7 @@ def test_what_postgres_refuses_ends_in_seconds(stack: Stack, authority: Authorit
 
 ON_S3 = """
 from compaction.storage import delete, stored
-from olist.s3_client import file_properties
+from olist.clients.s3 import file_properties
 from olist.settings import settings
 from pyiceberg.io import load_file_io
 current = settings()

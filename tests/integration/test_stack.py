@@ -15,8 +15,8 @@ import requests
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # its stub does not export it
 
+from olist.clients.kafka import client_options
 from olist.errors import StackError
-from olist.kafka_client import client_options
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.stack.ports import owner

@@ -13,9 +13,9 @@ from confluent_kafka import Producer
 
 from olist import tables
 from olist.changes import codec
+from olist.clients.kafka import client_options
 from olist.contracts import Contract
 from olist.errors import BadInput, ServerTrouble
-from olist.kafka_client import client_options
 from olist.partitioner import partition_of
 from olist.settings import Settings
 from olist.settings import settings as process_settings

@@ -103,7 +103,7 @@ def circles(arrows: Mapping[str, set[str]]) -> set[frozenset[str]]:
 
 
 KNOWN_CIRCLES = [
-    {"olist", "olist/cli", "olist/stack", "olist/stack/servers"},
+    {"olist/stack", "olist/stack/servers"},
     {"producers", "producers/shop"},
     {"sinks", "sinks/check", "sinks/iceberg", "sinks/runtime"},
 ]
@@ -113,7 +113,8 @@ KNOWN_CIRCLES = [
 def test_no_two_folders_import_each_other_at_any_depth() -> None:
     arrows: dict[str, set[str]] = defaultdict(set)
     for path in SOURCES:
-        arrows[within(path.parent)] |= set(folders_used(path))
+        if path.name != "__main__.py":  # a way in, which nothing imports
+            arrows[within(path.parent)] |= set(folders_used(path))
     assert not [found for found in circles(arrows) if not any(found <= known for known in KNOWN_CIRCLES)]
 
 
@@ -150,7 +151,7 @@ def test_a_console_is_made_in_one_place(path: Path) -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    assert "Console" not in made, f"{within(path)}: `olist.cli.terminal.console` hears NO_COLOR and cuts nothing"
+    assert "Console" not in made, f"{within(path)}: `olist.terminal.console` hears NO_COLOR and cuts nothing"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=within)
@@ -167,8 +168,8 @@ def test_no_file_nears_five_hundred_lines(path: Path) -> None:
 
 
 CLIENTS = {
-    "bootstrap.servers": "olist/kafka_client.py",
-    "properties.bootstrap.servers": "olist/kafka_client.py",
+    "bootstrap.servers": "olist/clients/kafka.py",
+    "properties.bootstrap.servers": "olist/clients/kafka.py",
     "bootstrap_servers": "stream_apps/faust/credentials.py",
 }
 
@@ -187,11 +188,11 @@ def calls(path: Path) -> Iterator[str]:
 
 MAKERS: dict[str, set[str]] = {
     "aiokafka.AIOKafkaConsumer": {"stream_apps/faust/transport.py"},
-    "boto3.Session": {"olist/opensearch_client.py"},
-    "boto3.client": {"olist/s3_client.py"},
+    "boto3.Session": {"olist/clients/opensearch.py"},
+    "boto3.client": {"olist/clients/s3.py"},
     "create_engine": set(),
     "opensearchpy.OpenSearch": {"sinks/opensearch/client.py"},
-    "psycopg.connect": {"sinks/postgres/connection.py", "olist/shop.py", "olist/stack/servers/postgres.py"},
+    "psycopg.connect": {"sinks/postgres/connection.py", "olist/clients/shop.py", "olist/stack/servers/postgres.py"},
 }
 
 

@@ -11,10 +11,10 @@ import producers.shop.migrate as migrations_of
 from connect import mongodb, postgres
 from connect.cli import SOURCES, command
 from connect.committed import CONNECTORS, FOLDER, RENEW, rendered
+from olist.clients.shop import HEARTBEAT, PUBLICATION, SIGNAL
 from olist.contracts import Contract, Row, Str
 from olist.errors import BadInput
 from olist.settings import Settings, settings
-from olist.shop import HEARTBEAT, PUBLICATION, SIGNAL
 from olist.tables import TABLES
 
 

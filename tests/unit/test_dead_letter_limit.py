@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from olist.dead_letters import Limit
 from olist.errors import TooManyDeadLetters
+from olist.topics.dead_letters import Limit
 
 
 def test_the_limit_counts_a_window_at_a_time_and_one_letter_over_it_stops_the_sink() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from olist.changes import Change
 from olist.contracts import Contract, Int, Row, Str
-from olist.dead_letters import DeadLetters
 from olist.settings import Settings
 from olist.tables import ORDERS
+from olist.topics.dead_letters import DeadLetters
 from stream_apps.app import FaustApp, Input, Key, Out
 from stream_apps.faust.changelog import METADATA, Changelog, Entry, PartitionMetadata, RestoredPartition, decode_key
 from stream_apps.faust.names import names

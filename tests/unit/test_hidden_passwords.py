@@ -6,10 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from olist.cli.settings import command
+from olist.clients.postgres import endpoint
+from olist.clients.shop import connect as connect_to_shop
 from olist.errors import BadInput
-from olist.postgres_url import place
 from olist.settings import Settings, settings
-from olist.shop import connect as connect_to_shop
 from sinks.postgres.connection import connect
 
 SECRET = "s3cret"
@@ -42,9 +42,9 @@ def test_a_url_that_cannot_be_read_is_refused_by_the_name_of_its_setting(url: st
 
 
 def test_a_place_is_shown_as_postgres_reads_it() -> None:
-    assert place(f"postgresql://u:{SECRET}@h:1/d", "X") == "h:1/d as u"
-    assert place(f"host=h dbname=d user=u password={SECRET}", "X") == "h:5432/d as u"
-    assert place(f"postgresql://u:{SECRET}@h1:1,h2:2/d", "X") == "h1,h2:1,2/d as u"
+    assert endpoint(f"postgresql://u:{SECRET}@h:1/d", "X") == "h:1/d as u"
+    assert endpoint(f"host=h dbname=d user=u password={SECRET}", "X") == "h:5432/d as u"
+    assert endpoint(f"postgresql://u:{SECRET}@h1:1,h2:2/d", "X") == "h1,h2:1,2/d as u"
 
 
 def test_settings_are_listed_without_any_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from olist.errors import BadInput
-from olist.kafka_client import (
+from olist.clients.kafka import (
     FLINK_SHADED,
     Admin,
     as_properties,
@@ -20,6 +19,7 @@ from olist.kafka_client import (
     java_properties,
     java_secrets,
 )
+from olist.errors import BadInput
 from olist.settings import Settings
 from olist.stack.servers.connect import Connect
 from producers.sending import Sender

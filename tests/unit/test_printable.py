@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from olist import telemetry
-from olist.cli.terminal import Terminal, console, show
 from olist.errors import BadRecord, BadRow
 from olist.printable import LINES, printable, printable_json
 from olist.settings import Settings
+from olist.terminal import Terminal, console, show
 
 HOSTILE = "\x1b[2J\r\n\x07\x9b31m\u202eabc\u2028\ud800é😀"
 

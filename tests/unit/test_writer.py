@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from olist.batches import Batch, Rejected
-from olist.dead_letters import DeadLetters
 from olist.errors import BadRecord, ServerTrouble
 from olist.positions import Positions, TopicState
 from olist.tables import ORDER_ITEMS
+from olist.topics.dead_letters import DeadLetters
 from sinks.base import Refusal, SinkTable
 from sinks.runtime.writer import MOST_REASONS, TableWriter, lines_about
 from tests.records import FakeRecord, record_of

@@ -13,8 +13,15 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
+from olist.clients.kafka import (
+    as_properties,
+    java_options,
+    java_properties,
+    java_providers,
+    java_secrets,
+    java_security,
+)
 from olist.errors import ServerTrouble
-from olist.kafka_client import as_properties, java_options, java_properties, java_providers, java_secrets, java_security
 from olist.settings import Settings
 from olist.stack.artefacts import Artefact, locked
 from olist.stack.install import disk_space

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 import requests
 
+from olist.clients.kafka import FLINK_SHADED, java_options, java_secrets
 from olist.errors import ServerTrouble
-from olist.kafka_client import FLINK_SHADED, java_options, java_secrets
 from olist.settings import Settings
 from olist.stack.artefacts import locked
 from olist.stack.flink_config import (

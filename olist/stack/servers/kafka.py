@@ -10,8 +10,8 @@ import uuid
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from olist.clients.kafka import client_options, words_of
 from olist.errors import ServerTrouble, StackError
-from olist.kafka_client import client_options, words_of
 from olist.stack.artefacts import locked
 from olist.stack.java import classpath, java_program
 from olist.stack.resolve import KAFKA

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import requests
 
+from olist.clients.opensearch import endpoint, request_options
 from olist.errors import ServerTrouble
-from olist.opensearch_client import endpoint, request_options
 from olist.stack.artefacts import Artefact, locked
 from olist.stack.install import disk_space
 from olist.stack.java import classpath, java_program

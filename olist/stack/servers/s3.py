@@ -12,8 +12,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from olist.clients.s3 import client, file_properties
 from olist.errors import ServerTrouble, StackError
-from olist.s3_client import client, file_properties
 from olist.stack.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
 
 VERSION = "SeaweedFS"

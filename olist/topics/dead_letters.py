@@ -14,8 +14,8 @@ from threading import Lock
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from olist.batches import Rejected
+from olist.clients.kafka import client_options
 from olist.errors import ServerTrouble, Stopped, TooManyDeadLetters
-from olist.kafka_client import client_options
 from olist.settings import Settings
 
 STAGE, REASON, TOPIC, PARTITION, OFFSET = (

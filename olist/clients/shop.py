@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 from psycopg import sql
 
+from olist.clients.postgres import endpoint
 from olist.errors import BadInput, ServerTrouble
-from olist.postgres_url import place
 from olist.settings import Settings
 
 CONNECT_TIMEOUT_S = 5
@@ -51,7 +51,7 @@ def connect(settings: Settings, *, url: str | None = None) -> psycopg.Connection
         BadInput: it refuses this user, or knows no such database; or the setting is no URL.
     """
     url = url or settings.shop_url
-    shown = place(url, "OLIST_SHOP" if settings.shop else "OLIST_POSTGRES")
+    shown = endpoint(url, "OLIST_SHOP" if settings.shop else "OLIST_POSTGRES")
     password = settings.shop_password.get_secret_value() if settings.shop_password else None
     try:
         connection = psycopg.connect(url, autocommit=True, password=password, connect_timeout=CONNECT_TIMEOUT_S)
