@@ -27,7 +27,7 @@ from benchmarks.upsert import _frame
 from compaction.job import Environment, Job
 from compaction.rewrite import Budget
 from olist.lake.catalog import CATALOG, identifier, open_catalog
-from olist.lake.files import Writing
+from olist.lake.files import FileWriter
 from olist.lake.row_delta import RowDelta
 from olist.lake.schema import WHOLE
 from olist.lake.table import LakeTable
@@ -78,7 +78,7 @@ def fill(home: Path, files: int, rows: int, deleted: float) -> None:
     home.mkdir()
     table = LakeTable(open_catalog(local(home)), ORDER_ITEMS)
     table.open()
-    writing = Writing.of(table.table)
+    writing = FileWriter.of(table.table)
     rng = np.random.default_rng(3)
     data = [writing.data_file(_frame(n * rows, rows, offset=n * rows).drop("_op"), WHOLE) for n in range(files)]
     gone = [np.sort(rng.choice(rows, int(rows * deleted), replace=False)) for _ in data]

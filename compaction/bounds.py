@@ -1,4 +1,4 @@
-"""Bounds that earlier versions wrote too narrow, mended in the manifests: no row is moved, no file is written anew.
+"""Bounds that earlier versions wrote too narrow, corrected in the manifests: no row is moved, no data file rewritten.
 
 Two kinds were wrong. A data file of several row groups, one without a minimum and maximum (a text above 4,096 bytes),
 had the bounds of the others, so that filters missed rows: its footer says which bounds nothing proves, and those go.

@@ -28,9 +28,9 @@ from compaction.plan import DeleteGroup
 from compaction.storage import discard
 from compaction.table_stats import LakePartition, Reader, refuse_uncompactable
 from olist.errors import ServerTrouble
-from olist.lake.ancestry import CARRIER, POSITIONS, carried_on
+from olist.lake.ancestry import CARRIER, POSITIONS, carried_forward
 from olist.lake.errors import lake_errors
-from olist.lake.files import Writing, may_be_swept
+from olist.lake.files import FileWriter, may_be_swept
 from olist.lake.manifests import Contents
 from olist.lake.row_delta import Replace
 from olist.lake.row_moves import MOVES, Moves
@@ -119,7 +119,7 @@ class Committer:
         restated: Mapping[str, DataFile],
     ) -> None:
         transaction = table.transaction()
-        properties = summary | carried_on(table.metadata)
+        properties = summary | carried_forward(table.metadata)
         replace = Replace(transaction, self.reader.manifests, added, removed, properties, restated)
         replace.commit()
         if POSITIONS in properties:
@@ -155,11 +155,11 @@ def write_deletes(table: Table, rows: Mapping[str, I64], where: Mapping[str, Lak
         by_partition[where[path]].append(path)
     made = []
     for partition, paths in by_partition.items():
-        writing = Writing(table, table.schema(), table.specs()[partition.spec_id])
+        file_writer = FileWriter(table, table.schema(), table.specs()[partition.spec_id])
         lengths = [len(rows[path]) for path in paths]
         names = pa.array(paths, type=pa.string()).take(np.repeat(np.arange(len(paths)), lengths))
         every = pa.array(np.concatenate([rows[path] for path in paths]))
-        made.append(writing.delete_file(names, every, partition.values))
+        made.append(file_writer.delete_file(names, every, partition.values))
     return made
 
 

@@ -28,7 +28,7 @@ from pyiceberg.typedef import Record
 
 from compaction.external_sort import sorted_frames
 from compaction.table_stats import NotCompacted
-from olist.lake.files import OpenDataFile, Writing
+from olist.lake.files import FileWriter, OpenDataFile
 from olist.lake.key_index import pack, unpack
 from olist.lake.row_moves import DROPPED, Moves, NewFile
 
@@ -111,11 +111,11 @@ def rewrite(
     new: list[NewFile] = []
     to: dict[str, I64] = {}
     for task in tasks:
-        writing = Writing(table, table.schema(), table.specs()[task.spec_id])
+        file_writer = FileWriter(table, table.schema(), table.specs()[task.spec_id])
         destinations = _Destinations(task.files, budget)
-        outputs = _Outputs(writing, task.partition, target_bytes)
+        outputs = _Outputs(file_writer, task.partition, target_bytes)
         with TemporaryDirectory(dir=budget.spill) as folder:
-            frames: Iterable[pl.DataFrame] = _pulsing(_live_rows(table, writing.schema, task), pulse)
+            frames: Iterable[pl.DataFrame] = _pulsing(_live_rows(table, file_writer.schema, task), pulse)
             if sort_by:
                 frames = sorted_frames(frames, [*sort_by, ORIGIN], budget.run_bytes, Path(folder))
             for frame in _pulsing(_regrouped(frames), pulse):
@@ -166,8 +166,8 @@ class _Destinations:
 class _Outputs:
     """New files of one lake partition, each closed when it has reached the target size."""
 
-    def __init__(self, writing: Writing, partition: Record, target_bytes: int) -> None:
-        self.writing, self.partition, self.target_bytes = writing, partition, target_bytes
+    def __init__(self, file_writer: FileWriter, partition: Record, target_bytes: int) -> None:
+        self.file_writer, self.partition, self.target_bytes = file_writer, partition, target_bytes
         self._files: list[DataFile] = []
         self._open: OpenDataFile | None = None
 
@@ -177,7 +177,7 @@ class _Outputs:
             self._files.append(self._open.close())
             self._open = None
         if self._open is None:
-            self._open = self.writing.open_data_file(self.partition)
+            self._open = self.file_writer.open_data_file(self.partition)
         first = self._open.rows
         self._open.write(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
         pa.default_memory_pool().release_unused()

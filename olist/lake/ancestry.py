@@ -56,11 +56,11 @@ def rollback(table: Table, contract: str) -> tuple[Positions | None, Positions |
         Stopped: the ranges of its commits do not follow each other.
     """
     metadata = table.metadata
-    highest, said = highest_positions(metadata), positions_of_main(metadata)
-    if highest is None or (said is not None and _covers(said, highest)):
-        return said, None
-    if said is not None:
-        return said, highest
+    highest, stated = highest_positions(metadata), positions_of_main(metadata)
+    if highest is None or (stated is not None and _covers(stated, highest)):
+        return stated, None
+    if stated is not None:
+        return stated, highest
     if _is_built_on_carrier(metadata) or _nothing_against(metadata, highest):
         return highest, None
     raise _unknown(table, contract, highest)
@@ -73,14 +73,14 @@ def accept_rows(catalog: Catalog, table: Table, stands: Positions) -> None:
         CommitFailedException: main has moved meanwhile.
     """
     metadata, chain = table.metadata, list(ancestry(table.metadata))
-    said = {POSITIONS: stands.encode()}
+    stated = {POSITIONS: stands.encode()}
     if carrier := next(filter(carries_positions, chain), None):
-        said[CARRIER] = str(carrier.snapshot_id)
+        stated[CARRIER] = str(carrier.snapshot_id)
     if AUDITED in metadata.properties and chain:
-        said |= {AUDITED: msgspec.json.encode(stands.next).decode(), AUDITED_TO: str(chain[0].sequence_number or 0)}
+        stated |= {AUDITED: msgspec.json.encode(stands.next).decode(), AUDITED_TO: str(chain[0].sequence_number or 0)}
     head = chain[0].snapshot_id if chain else None
     requirements = AssertTableUUID(uuid=metadata.table_uuid), AssertRefSnapshotId(ref="main", snapshot_id=head)
-    catalog.commit_table(table, requirements, (SetPropertiesUpdate(updates=said),))
+    catalog.commit_table(table, requirements, (SetPropertiesUpdate(updates=stated),))
 
 
 def positions_of_main(metadata: TableMetadata) -> Positions | None:
@@ -91,7 +91,7 @@ def positions_of_main(metadata: TableMetadata) -> Positions | None:
     """
     above: list[Snapshot] = []
     for snapshot in ancestry(metadata):
-        if text := _said(snapshot, POSITIONS):
+        if text := _summary_property(snapshot, POSITIONS):
             base = Positions.decode(text)
             return msgspec.structs.replace(base, next=fold(base.next, map(ranges_of, reversed(above))))
         above.append(snapshot)
@@ -108,10 +108,10 @@ def highest_positions(metadata: TableMetadata) -> Positions | None:
     return Positions.decode(text) if text else None
 
 
-def carried_on(metadata: TableMetadata) -> dict[str, str]:
+def carried_forward(metadata: TableMetadata) -> dict[str, str]:
     """What a commit that moves no position says in its summary, so that the head says where the table stands."""
-    said = positions_of_main(metadata)
-    return {MOVED: "{}"} | ({POSITIONS: said.encode()} if said else {})
+    stated = positions_of_main(metadata)
+    return {MOVED: "{}"} | ({POSITIONS: stated.encode()} if stated else {})
 
 
 def ancestry(metadata: TableMetadata) -> Iterator[Snapshot]:
@@ -128,19 +128,19 @@ def snapshots_since(metadata: TableMetadata, seen: int | None) -> list[Snapshot]
     return list(takewhile(lambda snapshot: snapshot.snapshot_id != seen, ancestry(metadata)))
 
 
-def is_anothers(snapshot: Snapshot) -> bool:
+def is_foreign(snapshot: Snapshot) -> bool:
     """Whether a snapshot is neither a sink's nor a compaction's."""
-    return not _said(snapshot, MOVED)
+    return not _summary_property(snapshot, MOVED)
 
 
 def carries_positions(snapshot: Snapshot) -> bool:
     """Whether a snapshot says where its rows stand."""
-    return bool(_said(snapshot, POSITIONS))
+    return bool(_summary_property(snapshot, POSITIONS))
 
 
 def ranges_of(snapshot: Snapshot) -> Ranges:
     """The positions that a commit moved."""
-    text = _said(snapshot, MOVED)
+    text = _summary_property(snapshot, MOVED)
     return msgspec.json.decode(text, type=dict[int, tuple[int, int]]) if text else {}
 
 
@@ -181,14 +181,14 @@ def fold(audited: Mapping[int, int], moved: Iterable[Ranges]) -> dict[int, int]:
     return ends
 
 
-def _said(snapshot: Snapshot, name: str) -> str:
+def _summary_property(snapshot: Snapshot, name: str) -> str:
     return (snapshot.summary.get(name) if snapshot.summary else None) or ""
 
 
-def _covers(said: Positions, highest: Positions) -> bool:
+def _covers(stated: Positions, highest: Positions) -> bool:
     """Whether nothing that was ever committed is missing. Ahead of the property rows and positions still agree."""
-    same_topic = said.topic_id == highest.topic_id
-    return same_topic and all(said.next.get(p, 0) >= offset for p, offset in highest.next.items())
+    same_topic = stated.topic_id == highest.topic_id
+    return same_topic and all(stated.next.get(p, 0) >= offset for p, offset in highest.next.items())
 
 
 def _is_built_on_carrier(metadata: TableMetadata) -> bool:
@@ -241,7 +241,7 @@ def _head(table: Table) -> str:
 
 
 def _undo(table: Table, committed: Positions) -> str:
-    kept = [s.snapshot_id for s in table.metadata.snapshots if _said(s, POSITIONS) == committed.encode()]
+    kept = [s.snapshot_id for s in table.metadata.snapshots if _summary_property(s, POSITIONS) == committed.encode()]
     return f"to undo it, set main to snapshot {kept[-1]} again; " if kept else ""
 
 

@@ -40,8 +40,8 @@ SET LOCAL lock_timeout = '15s';
 SET LOCAL statement_timeout = '60s';
 SET LOCAL idle_in_transaction_session_timeout = '60s'
 """
-_making = Lock()  # a sink's threads open their tables side by side, and the first creates the catalog's own
-_made: dict[tuple[str, ...], SqlCatalog] = {}
+_lock = Lock()  # a sink's threads open their tables side by side, and the first creates the catalog's own
+_catalogs: dict[tuple[str, ...], SqlCatalog] = {}
 
 
 def open_catalog(settings: Settings) -> SqlCatalog:
@@ -54,12 +54,12 @@ def open_catalog(settings: Settings) -> SqlCatalog:
         BadInput: its bucket is missing in an S3 that is not this stack's own.
     """
     _require_bucket(settings)
-    with _making:
+    with _lock:
         try:
             return _with_namespace(settings)
         except (IntegrityError, ProgrammingError):
             # Another process made the catalog's tables in the same moment, or they were dropped under this one.
-            _made.clear()
+            _catalogs.clear()
             return _with_namespace(settings)
 
 
@@ -97,11 +97,11 @@ def _status(error: BaseException | None) -> int | None:
 
 def _with_namespace(settings: Settings) -> SqlCatalog:
     where = (settings.catalog_url, settings.warehouse_location, *map(str, file_properties(settings).values()))
-    if where not in _made:
-        _made[where] = _connected(settings)
+    if where not in _catalogs:
+        _catalogs[where] = _connected(settings)
     with suppress(NamespaceAlreadyExistsError):
-        _made[where].create_namespace(NAMESPACE)
-    return _made[where]
+        _catalogs[where].create_namespace(NAMESPACE)
+    return _catalogs[where]
 
 
 def _connected(settings: Settings) -> SqlCatalog:

@@ -7,7 +7,7 @@ the count of nulls. Source: Iceberg specification, "Manifests" (`data_file`), an
 
 Nothing refers to a written file until a commit does, and a sweep tells such files from orphans by age alone. A writer
 that was paused between the two (SIGSTOP, a machine put to sleep) for longer than that would commit files that are gone,
-so it writes them anew instead (`may_be_swept`).
+so it writes them again instead (`may_be_swept`).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ _BOUNDED = (MetricModeTypes.TRUNCATE, MetricModeTypes.FULL)
 
 
 @dataclass(frozen=True)
-class Writing:
+class FileWriter:
     """Where and how one table's files are written; made once per table state."""
 
     table: Table
@@ -89,7 +89,7 @@ class Writing:
     spec: PartitionSpec
 
     @classmethod
-    def of(cls, table: Table) -> Writing:
+    def of(cls, table: Table) -> FileWriter:
         """For the table's current schema and partition spec."""
         return cls(table, table.schema(), table.spec())
 
@@ -166,11 +166,11 @@ def amended(file: DataFile, **changes: Any) -> DataFile:
 class OpenDataFile:
     """A data file in the making. Nothing refers to it until a commit does."""
 
-    def __init__(self, writing: Writing, partition: Record, path: str) -> None:
-        self.writing, self.partition, self.path = writing, partition, path
+    def __init__(self, file_writer: FileWriter, partition: Record, path: str) -> None:
+        self.file_writer, self.partition, self.path = file_writer, partition, path
         self.rows = 0
-        self._schema = schema_to_pyarrow(writing.schema, include_field_ids=True)
-        self._out = writing.table.io.new_output(path).create()
+        self._schema = schema_to_pyarrow(file_writer.schema, include_field_ids=True)
+        self._out = file_writer.table.io.new_output(path).create()
         # PyIceberg promises less of the stream than it gives.
         self._parquet: Any = pq.ParquetWriter(self._out, self._schema, **COMPRESSION)  # type: ignore[arg-type]
 
@@ -190,7 +190,9 @@ class OpenDataFile:
         size = self.size
         self._out.close()
         metadata = self._parquet.writer.metadata
-        return self.writing.listed(self.path, metadata, size, self.writing.schema, DataFileContent.DATA, self.partition)
+        return self.file_writer.listed(
+            self.path, metadata, size, self.file_writer.schema, DataFileContent.DATA, self.partition
+        )
 
 
 def file_statistics(metadata: Any, schema: Schema, properties: Mapping[str, str]) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 An open-addressing hash table in three NumPy columns. A key is held as its 128-bit fingerprint (XXH3 with a seed of this
 process): among a billion keys two share one with a chance of 10^-21. Look-ups and updates take whole batches; each
 round of linear probing settles most of the batch at once.
+
+`KeyIndex`'s public methods are all that `row_locations` asks of it, none of them key by key: an index that lies on disk
+has to offer the same, with a seed that outlives the process.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from olist.batches import OFFSET, PARTITION
 from olist.changes import codec
 from olist.contracts import Contract
 from olist.errors import ServerTrouble
-from olist.lake.files import Writing
+from olist.lake.files import FileWriter
 from olist.lake.key_index import FREE, I64, U64, KeyIndex, Rewrite, fingerprints, pack, unpack
 from olist.lake.live_rows import ROW, live_rows
 from olist.lake.row_moves import DROPPED, Moves
@@ -35,7 +35,7 @@ from olist.partitioner import partitions_of_lines
 from olist.positions import Positions
 
 NO_ROWS: I64 = np.empty(0, dtype=np.int64)
-INDEXING_ANEW = "indexing the table anew"
+REINDEXING = "reindexing the table"
 """What a writer says that could not follow what others did to its table."""
 MOST_NAMED = 5  # doubled keys in a line of the log
 NUMBER, IS_TRUE, PATH = "_number", "_is_true", "_path"  # columns of `rows_of_keys`
@@ -50,11 +50,13 @@ class RowLocations:
         self.name, self.key = name, key
         self.index = KeyIndex()
         self.surplus: I64 = NO_ROWS
-        self._lies_in: list[tuple[int, Record]] = []  # by file number: the id of its partition spec, and its partition
+        self._partition_of_file: list[
+            tuple[int, Record]
+        ] = []  # by file number: the id of its partition spec, and its partition
 
     def load(self, table: Table, owned: OwnedRows) -> None:
-        """Begin anew with the rows that a table has now."""
-        self.index, self.surplus, self._lies_in = KeyIndex(), NO_ROWS, []
+        """Index the rows that a table has now, and forget all others."""
+        self.index, self.surplus, self._partition_of_file = KeyIndex(), NO_ROWS, []
         doubled = []
         for data_file, rows in owned.files(table):
             keys = fingerprints(rows, self.key)
@@ -69,18 +71,18 @@ class RowLocations:
         found = self.index.locate(keys)
         return np.concatenate([found[found != FREE], self.surplus])
 
-    def learn(self, removed: U64, placed: Iterable[tuple[U64, DataFile]]) -> None:
+    def learn(self, removed: U64, added_keys: Iterable[tuple[U64, DataFile]]) -> None:
         """A commit has landed: keys that are gone, and files with the keys of their rows in order."""
         self.surplus = NO_ROWS
         self.index.remove(removed)
-        for keys, data_file in placed:
+        for keys, data_file in added_keys:
             self._put(keys, data_file, np.arange(len(keys), dtype=np.int64))
 
     def follow(self, moves: Moves, table: Table, replaced: I64) -> I64:
         """Point everything at the files of one rewrite, the rows `replaced` too, which are returned.
 
         Raises:
-            ServerTrouble: the rewrite dropped a row that is live here, so the table must be indexed anew.
+            ServerTrouble: the rewrite dropped a row that is live here, so the table must be reindexed.
         """
         known = self.index.numbers(moves.to)
         if not known:
@@ -91,23 +93,23 @@ class RowLocations:
         rewrite = Rewrite({number: _renumbered(moves.to[path], numbers) for path, number in known.items()})
         replaced, surplus = rewrite.translate(replaced), rewrite.translate(self.surplus)
         if FREE in replaced or FREE in surplus or not self.index.follow(rewrite):
-            raise ServerTrouble("lake", f"{self.name}: a rewrite dropped a row that is live here; {INDEXING_ANEW}")
+            raise ServerTrouble("lake", f"{self.name}: a rewrite dropped a row that is live here; {REINDEXING}")
         self.surplus = surplus
         return replaced
 
     def delete_files(self, table: Table, replaced: I64) -> list[DataFile]:
         """Write position deletes of rows, one file per lake partition of the files they are in."""
-        writing = Writing.of(table)
+        file_writer = FileWriter.of(table)
         numbers, rows = unpack(replaced)
-        used, places = np.unique(numbers, return_inverse=True)
+        used, file_of_row = np.unique(numbers, return_inverse=True)
         by_partition: dict[tuple[int, Record], list[int]] = {}
-        for place, number in enumerate(used.tolist()):
-            by_partition.setdefault(self._lies_in[number], []).append(place)
+        for nth, number in enumerate(used.tolist()):
+            by_partition.setdefault(self._partition_of_file[number], []).append(nth)
         paths = pa.array([self.index.files[number] for number in used.tolist()], type=pa.string())
         made = []
         for (spec_id, part), members in by_partition.items():
-            here, of_spec = np.isin(places, members), replace(writing, spec=table.specs()[spec_id])
-            made.append(of_spec.delete_file(paths.take(places[here].astype(np.int64)), pa.array(rows[here]), part))
+            here, of_spec = np.isin(file_of_row, members), replace(file_writer, spec=table.specs()[spec_id])
+            made.append(of_spec.delete_file(paths.take(file_of_row[here].astype(np.int64)), pa.array(rows[here]), part))
         return made
 
     def _first_seen(self, keys: U64) -> npt.NDArray[np.bool_]:
@@ -142,8 +144,8 @@ class RowLocations:
     def _number(self, path: str, spec_id: int, partition: Record) -> int:
         """The index's number of a data file, its lake partition remembered."""
         number = self.index.file_number(path)
-        self._lies_in += [(spec_id, partition)] * (number + 1 - len(self._lies_in))
-        self._lies_in[number] = spec_id, partition
+        self._partition_of_file += [(spec_id, partition)] * (number + 1 - len(self._partition_of_file))
+        self._partition_of_file[number] = spec_id, partition
         return number
 
 

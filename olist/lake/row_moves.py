@@ -105,14 +105,14 @@ class Moves:
 
 def _chunks(arrays: Sequence[I64]) -> Iterator[I64]:
     """The arrays one after the other, small ones together."""
-    held: list[I64] = []
+    buffered: list[I64] = []
     for array in arrays:
-        held.append(array)
-        if sum(map(len, held)) >= CHUNK_ROWS:
-            yield np.concatenate(held)
-            held = []
-    if held:
-        yield np.concatenate(held)
+        buffered.append(array)
+        if sum(map(len, buffered)) >= CHUNK_ROWS:
+            yield np.concatenate(buffered)
+            buffered = []
+    if buffered:
+        yield np.concatenate(buffered)
 
 
 def moves_since(metadata: TableMetadata, seen: int | None) -> list[str] | None:

@@ -5,11 +5,11 @@ The lake protocol, in order:
 1. `stage` finds by the key index the rows that the batch replaces, writes one data file and one position-delete file
    per lake partition touched. Nothing refers to them yet.
 2. `commit` adds them and the new positions in one snapshot. It is compare-and-set on the table's head and on the
-   positions this writer started from. Files so old that a sweep may have taken them for orphans are staged anew.
+   positions this writer started from. Files so old that a sweep may have taken them for orphans are staged again.
 3. Head moved: another writer (other partitions) or a compaction has committed. Reload; if our positions moved too, we
    are a zombie (`Fenced`); if files were rewritten, the index and the staged deletes follow their rows to where they
    are now, by the moves that the rewrite left (`olist.lake.row_moves`); commit again on the new head. Where those moves
-   have expired the index must be built anew (`ServerTrouble`, the caller's retry).
+   have expired the index must be rebuilt (`ServerTrouble`, the caller's retry).
 4. Only then the index learns where the rows are.
 5. A table with too many files or snapshots asks for a pause between commits (`olist.lake.backpressure`).
 
@@ -33,17 +33,17 @@ from pyiceberg.table import Table
 from olist.batches import OFFSET, OP, PARTITION
 from olist.contracts import Contract, Evolution, evolve
 from olist.errors import BadInput, ServerTrouble, TargetRewound
-from olist.lake.ancestry import CARRIER, MOVED, POSITIONS, is_anothers, snapshots_since, table_positions
+from olist.lake.ancestry import CARRIER, MOVED, POSITIONS, is_foreign, snapshots_since, table_positions
 from olist.lake.backpressure import table_pause_s
 from olist.lake.catalog import identifier
 from olist.lake.errors import lake_errors
-from olist.lake.files import Writing, may_be_swept, wall_ms
+from olist.lake.files import FileWriter, may_be_swept, wall_ms
 from olist.lake.key_index import FREE, I64, U64, fingerprints
 from olist.lake.row_delta import OneCommit, RowDelta
-from olist.lake.row_locations import INDEXING_ANEW, NO_ROWS, OwnedRows, RowLocations
+from olist.lake.row_locations import NO_ROWS, REINDEXING, OwnedRows, RowLocations
 from olist.lake.row_moves import Moves, moves_since
 from olist.lake.schema import PROPERTIES, change_schema, iceberg_schema, partition_spec, split
-from olist.lake.writable import COLUMNS, columns_said, columns_there, refuse_unwritable, said_of
+from olist.lake.writable import COLUMNS, columns_property, contract_columns, contract_properties, refuse_unwritable
 from olist.positions import Positions
 
 MAX_CONFLICTS = 20
@@ -56,7 +56,7 @@ class Staged:
     begun_ms: int  # before the first file
     data_files: list[DataFile] = field(default_factory=list)
     delete_files: list[DataFile] = field(default_factory=list)
-    placed: list[tuple[U64, DataFile]] = field(default_factory=list)  # keys in row order of their file
+    added_keys: list[tuple[U64, DataFile]] = field(default_factory=list)  # keys in row order of their file
     removed: U64 = field(default_factory=lambda: np.empty((0, 2), dtype=np.uint64))
     replaced: I64 = field(default_factory=lambda: NO_ROWS)  # locations that `delete_files` delete
 
@@ -69,7 +69,7 @@ class LakeTable:
     ) -> None:
         self.catalog, self.contract, self.history, self.now_ms = catalog, contract, history, now_ms
         self.name = f"{contract.table}_changes" if history else contract.table
-        self._said = said_of(contract, history=history)
+        self._properties = contract_properties(contract, history=history)
         self.rows = RowLocations(self.name, contract.key)
         self._opened: Table | None = None
         self._indexed: int | None = None  # the snapshot whose rows the index knows
@@ -126,7 +126,7 @@ class LakeTable:
         except FileNotFoundError as error:
             if self._is_newest():
                 raise
-            raise ServerTrouble("lake", f"{self.name}: changed while it was indexed; {INDEXING_ANEW}") from error
+            raise ServerTrouble("lake", f"{self.name}: changed while it was indexed; {REINDEXING}") from error
         self._indexed = self._head()
 
     def holds(self, keys: pl.DataFrame) -> pl.Series:
@@ -137,41 +137,43 @@ class LakeTable:
         """Write the files of a batch's changes: for current rows the last change per key, for a history all of them.
 
         Raises:
-            ServerTrouble: storage is away, or the table was opened anew and `own` has not indexed that state.
+            ServerTrouble: storage is away, or the table was opened again and `assign` has not indexed that state.
         """
         with lake_errors():
             if self.history:
                 return self._stage_history(changes)
             if self._indexed != self._head():  # an older index would miss rows to delete, and double their keys
-                raise ServerTrouble("lake", f"{self.name}: opened anew since its keys were indexed")
+                raise ServerTrouble("lake", f"{self.name}: opened again since its keys were indexed")
             return self._stage_current(changes)
 
-    def commit(self, staged: Staged, held: Positions, to: Mapping[int, int]) -> Positions:
+    def commit(self, staged: Staged, expected: Positions, to: Mapping[int, int]) -> Positions:
         """Commit staged files and the positions `to`; return the table's positions after it.
 
         Raises:
-            Fenced: the table no longer stands at `held` for the partitions of `to` (`TargetRewound`: before it, or it
-                was dropped).
+            Fenced: the table is no longer at `expected` for the partitions of `to`; if it is before it, or was dropped,
+                `TargetRewound`.
             PositionRefused: another engine has set the table back since this writer last looked.
             ServerTrouble: no answer, moves of a rewrite that have expired, too many conflicts in a row, or staged files
                 that a sweep may have deleted.
         """
         for _attempt in range(MAX_CONFLICTS):
             if may_be_swept(staged.begun_ms, self.now_ms()):
-                raise ServerTrouble("lake", f"{self.name}: staged so long ago that its files may be gone; staging anew")
-            moved = self._expect(held, to).advanced(to)
+                raise ServerTrouble(
+                    "lake", f"{self.name}: staged so long ago that its files may be gone; staging again"
+                )
+            moved = self._expect(expected, to).advanced(to)
             try:
                 with lake_errors():
-                    self._commit_once(staged, moved, _ranges(held, to))
+                    self._commit_once(staged, moved, _ranges(expected, to))
             except CommitFailedException:
-                self._look_again(staged, held, to)
+                self._reload(staged, expected, to)
             except FileNotFoundError:  # the head this writer knew is gone: dropped or expired, or the lake is damaged
                 seen = self.table.metadata_location
-                self._look_again(staged, held, to)
+                self._reload(staged, expected, to)
                 if self.table.metadata_location == seen:
                     raise
             else:
-                self.rows.learn(staged.removed, staged.placed)
+                self.rows.learn(staged.removed, staged.added_keys)
                 self._indexed = self._head()
                 return moved
         raise ServerTrouble("lake catalog", f"{self.name}: {MAX_CONFLICTS} commits in a row lost to other writers")
@@ -207,20 +209,22 @@ class LakeTable:
             schema = iceberg_schema(self.contract, history=self.history)
             spec = partition_spec(self.contract, schema, history=self.history)
         try:
-            return self.catalog.create_table(name, schema, partition_spec=spec, properties=PROPERTIES | self._said)
+            return self.catalog.create_table(
+                name, schema, partition_spec=spec, properties=PROPERTIES | self._properties
+            )
         except TableAlreadyExistsError:  # another process was faster
             return self.catalog.load_table(name)
 
     def _evolve(self, table: Table) -> None:
         refuse_unwritable(table, self.contract, history=self.history)
-        there = columns_there(table, self.contract, history=self.history)
+        there = contract_columns(table, self.contract, history=self.history)
         change = evolve(f"lake table {self.name}", there, self.contract.columns)
         if change == Evolution():
             return
         with table.transaction() as transaction:
             with transaction.update_schema() as update:
                 change_schema(update, there, change)
-            transaction.set_properties(self._said | {COLUMNS: columns_said(table, self.contract)})
+            transaction.set_properties(self._properties | {COLUMNS: columns_property(table, self.contract)})
 
     def _head(self) -> int | None:
         snapshot = self.table.current_snapshot()
@@ -235,13 +239,13 @@ class LakeTable:
         return now.metadata_location == self.table.metadata_location
 
     def _stage_history(self, changes: pl.DataFrame) -> Staged:
-        staged, writing = Staged(self.now_ms()), Writing.of(self.table)
+        staged, file_writer = Staged(self.now_ms()), FileWriter.of(self.table)
         for part, rows in split(changes, None):
-            staged.data_files.append(writing.data_file(rows, part))
+            staged.data_files.append(file_writer.data_file(rows, part))
         return staged
 
     def _stage_current(self, changes: pl.DataFrame) -> Staged:
-        staged, writing = Staged(self.now_ms()), Writing.of(self.table)
+        staged, file_writer = Staged(self.now_ms()), FileWriter.of(self.table)
         keys = fingerprints(changes, self.contract.key)
         upserted = (changes[OP] != "d").to_numpy()
         staged.removed = keys[~upserted]
@@ -251,9 +255,9 @@ class LakeTable:
         if self.contract.sort_by:
             rows = rows.sort(self.contract.sort_by)
         for part, of_part in split(rows, self.contract.partition_by):
-            data_file = writing.data_file(of_part, part)
+            data_file = file_writer.data_file(of_part, part)
             staged.data_files.append(data_file)
-            staged.placed.append((keys[of_part["_print"].to_numpy()], data_file))
+            staged.added_keys.append((keys[of_part["_print"].to_numpy()], data_file))
         return staged
 
     def _commit_once(self, staged: Staged, positions: Positions, moved: dict[int, tuple[int, int]]) -> None:
@@ -265,19 +269,19 @@ class LakeTable:
             {
                 POSITIONS: positions.encode(),
                 CARRIER: str(delta.snapshot_id),
-                COLUMNS: columns_said(self.table, self.contract),
+                COLUMNS: columns_property(self.table, self.contract),
             }
         )
         self._opened = transaction.commit_transaction()
 
-    def _expect(self, held: Positions, to: Mapping[int, int]) -> Positions:
+    def _expect(self, expected: Positions, to: Mapping[int, int]) -> Positions:
         """The table's positions, if they are those that this writer started from."""
-        current = self.positions or Positions.start(held.topic, held.topic_id, len(held.next))
-        current.expect_topic(f"lake table {self.name}", held)
-        current.expect(f"lake table {self.name}", held.of(to))
+        current = self.positions or Positions.start(expected.topic, expected.topic_id, len(expected.next))
+        current.expect_topic(f"lake table {self.name}", expected)
+        current.expect(f"lake table {self.name}", expected.of(to))
         return current
 
-    def _look_again(self, staged: Staged, held: Positions, to: Mapping[int, int]) -> None:
+    def _reload(self, staged: Staged, expected: Positions, to: Mapping[int, int]) -> None:
         """After a lost compare-and-set: load the new head, and follow the rewrites that landed meanwhile."""
         with lake_errors():
             before = self.table
@@ -288,17 +292,17 @@ class LakeTable:
             if self.table.metadata.table_uuid != before.metadata.table_uuid:
                 raise TargetRewound(f"lake table {self.name} was dropped and made again since this process opened it")
             refuse_unwritable(self.table, self.contract, history=self.history)
-            self._expect(held, to)  # what another has moved, or set back, is not followed
+            self._expect(expected, to)  # what another has moved, or set back, is not followed
             if not self.history:
-                self._follow_others(before, staged)
+                self._follow_foreign(before, staged)
             self._indexed = self._head()
 
-    def _follow_others(self, before: Table, staged: Staged) -> None:
+    def _follow_foreign(self, before: Table, staged: Staged) -> None:
         head = before.current_snapshot()
         seen = head.snapshot_id if head else None
-        if stranger := next(filter(is_anothers, snapshots_since(self.table.metadata, seen)), None):
+        if foreign := next(filter(is_foreign, snapshots_since(self.table.metadata, seen)), None):
             raise ServerTrouble(
-                "lake", f"{self.name}: another engine has committed snapshot {stranger.snapshot_id}; {INDEXING_ANEW}"
+                "lake", f"{self.name}: another engine has committed snapshot {foreign.snapshot_id}; {REINDEXING}"
             )
         if len(self.rows.index):
             self._follow_rewrites(seen, staged)
@@ -306,13 +310,13 @@ class LakeTable:
     def _follow_rewrites(self, seen: int | None, staged: Staged) -> None:
         paths = moves_since(self.table.metadata, seen)
         if paths is None:
-            raise ServerTrouble("lake", f"{self.name}: rewritten meanwhile, its moves have expired; {INDEXING_ANEW}")
+            raise ServerTrouble("lake", f"{self.name}: rewritten meanwhile, its moves have expired; {REINDEXING}")
         replaced = staged.replaced
         for path in paths:
             try:
                 moves = Moves.read(self.table.io, path)
             except FileNotFoundError as error:
-                raise ServerTrouble("lake", f"{self.name}: {path} has expired; {INDEXING_ANEW}") from error
+                raise ServerTrouble("lake", f"{self.name}: {path} has expired; {REINDEXING}") from error
             staged.replaced = self.rows.follow(moves, self.table, staged.replaced)
         if not np.array_equal(staged.replaced, replaced):
             unused = staged.delete_files
@@ -325,9 +329,9 @@ def unseen(changes: pl.DataFrame, positions: Positions | None) -> pl.DataFrame:
     """The changes that a table standing at `positions` does not hold yet."""
     if positions is None or changes.is_empty():
         return changes
-    stands = pl.col(PARTITION).replace_strict(positions.next, default=0, return_dtype=pl.Int64)
-    return changes.filter(pl.col(OFFSET) >= stands)
+    current = pl.col(PARTITION).replace_strict(positions.next, default=0, return_dtype=pl.Int64)
+    return changes.filter(pl.col(OFFSET) >= current)
 
 
-def _ranges(held: Positions, to: Mapping[int, int]) -> dict[int, tuple[int, int]]:
-    return {partition: (held.next.get(partition, 0), end) for partition, end in sorted(to.items())}
+def _ranges(expected: Positions, to: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+    return {partition: (expected.next.get(partition, 0), end) for partition, end in sorted(to.items())}

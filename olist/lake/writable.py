@@ -5,7 +5,7 @@ is served exactly or refused by name, with both sides shown, before anything is 
 compaction all ask here.
 
 Served: another sort order, other table properties, files of another partition spec than the current one, and optional
-columns of somebody else's (`others`), which rows from the topic leave null.
+columns of somebody else's (`foreign_columns`), which rows from the topic leave null.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REBUILD = (
 )
 
 
-def said_of(contract: Contract, *, history: bool) -> dict[str, str]:
+def contract_properties(contract: Contract, *, history: bool) -> dict[str, str]:
     """What table properties say of a contract, since the schema cannot."""
     by = contract.partition_by
     return {
@@ -42,7 +42,7 @@ def said_of(contract: Contract, *, history: bool) -> dict[str, str]:
     }
 
 
-def columns_said(table: Table, contract: Contract) -> str:
+def columns_property(table: Table, contract: Contract) -> str:
     """What a commit makes `COLUMNS` say: the contract's, and those that a newer version of it has had."""
     there = table.properties.get(COLUMNS, "").split()
     return " ".join(dict.fromkeys([*there, *(column.name for column in contract.columns)]))
@@ -54,10 +54,10 @@ def refuse_unwritable(table: Table, contract: Contract, *, history: bool = False
     Raises:
         ContractRefused: it names what is there and what is written.
     """
-    _Judge(table, contract, history=history).judge()
+    _TableCheck(table, contract, history=history).judge()
 
 
-def others(table: Table, contract: Contract) -> list[NestedField]:
+def foreign_columns(table: Table, contract: Contract) -> list[NestedField]:
     """Optional columns that somebody else added: the contract has never had them.
 
     A table that does not say which are its contract's (one of earlier versions, until its next commit) has none.
@@ -68,18 +68,18 @@ def others(table: Table, contract: Contract) -> list[NestedField]:
     return [field for field in table.schema().fields if field.name not in ours and not field.required]
 
 
-def columns_there(table: Table, contract: Contract, *, history: bool) -> tuple[Column, ...]:
+def contract_columns(table: Table, contract: Contract, *, history: bool) -> tuple[Column, ...]:
     """The table's columns as the contract's would be, less its origin columns and those of others.
 
     Raises:
         ContractRefused: one is of a type that no contract has.
     """
-    skipped = {*ORIGIN_TYPES, *(field.name for field in others(table, contract))}
+    skipped = {*ORIGIN_TYPES, *(field.name for field in foreign_columns(table, contract))}
     fields = [field for field in table.schema().fields if field.name not in skipped]
     try:
         there = tuple(Column(field.name, contract_type(field.field_type), not field.required) for field in fields)
     except TypeError as error:
-        raise _Judge(table, contract, history=history).refused(
+        raise _TableCheck(table, contract, history=history).refused(
             f"{error}; its columns are {_columns(table.schema())}",
             f"the contract's are {'; '.join(map(str, contract.columns))}",
         ) from error
@@ -90,7 +90,7 @@ def columns_there(table: Table, contract: Contract, *, history: bool) -> tuple[C
     return tuple(replace(column, nullable=want.get(column.name, True)) for column in there)
 
 
-class _Judge:
+class _TableCheck:
     def __init__(self, table: Table, contract: Contract, *, history: bool) -> None:
         self.table, self.contract, self.history = table, contract, history
 
@@ -101,7 +101,7 @@ class _Judge:
         self._check_spec()
         self._check_deletes()
         self._check_origin()
-        self._check_others()
+        self._check_foreign_columns()
 
     def refused(self, there: str, ours: str) -> ContractRefused:
         """Both sides, and the way out."""
@@ -114,7 +114,7 @@ class _Judge:
             raise self.refused(f"it is of Iceberg's format version {version}", f"sinks write version {WRITTEN_VERSION}")
 
     def _check_properties(self) -> None:
-        for name, says in said_of(self.contract, history=self.history).items():
+        for name, says in contract_properties(self.contract, history=self.history).items():
             if name != COLUMNS and (was := self.table.properties.get(name, says)) != says:
                 raise self.refused(f"{name} was ({was})", f"the contract's is ({says}), which lays other files")
 
@@ -146,8 +146,8 @@ class _Judge:
                 f"sinks write {_types(wanted)}",
             )
 
-    def _check_others(self) -> None:
-        if wrong := [field for field in others(self.table, self.contract) if not _is_carried(field)]:
+    def _check_foreign_columns(self) -> None:
+        if wrong := [field for field in foreign_columns(self.table, self.contract) if not _is_carried(field)]:
             raise self.refused(
                 f"somebody added columns of types that a compaction cannot carry: {'; '.join(map(str, wrong))}",
                 f"the contract's columns are {'; '.join(map(str, self.contract.columns))}",

@@ -18,7 +18,7 @@ from pyiceberg.table import Table
 from olist.batches import META, frame_schema
 from olist.contracts import Contract
 from olist.lake.catalog import identifier, open_catalog
-from olist.lake.files import Writing
+from olist.lake.files import FileWriter
 from olist.lake.live_rows import ROW, live_rows
 from olist.lake.row_delta import OneCommit, RowDelta
 from olist.lake.schema import WHOLE
@@ -184,7 +184,7 @@ class IcebergHand(Hand):
         row = self._row(parcel_id)
         self.remove(parcel_id)
         table = self._table()
-        file = Writing.of(table).data_file(row, WHOLE)
+        file = FileWriter.of(table).data_file(row, WHOLE)
         file[claim] = dict(file[claim]) | {table.schema().find_field(column).field_id: value}
         _commit(table, [file], [])
 
@@ -212,7 +212,7 @@ class HistoryHand(IcebergHand):
         for file, found in live_rows(table, ["parcel_id"]):
             rows = found.filter(pl.col("parcel_id") == parcel_id)[ROW]
             paths = pa.array([file.file_path] * len(rows), type=pa.string())
-            deletes = Writing.of(table).delete_file(paths, pa.array(rows.to_list(), type=pa.int64()), WHOLE)
+            deletes = FileWriter.of(table).delete_file(paths, pa.array(rows.to_list(), type=pa.int64()), WHOLE)
             _commit(table, [], [deletes])
 
     def double(self, parcel_id: str) -> None:

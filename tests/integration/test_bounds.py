@@ -19,7 +19,7 @@ from pyiceberg.table import Table
 
 from olist.batches import OFFSET, PARTITION
 from olist.lake.catalog import CATALOG, identifier
-from olist.lake.files import Writing
+from olist.lake.files import FileWriter
 from olist.lake.row_delta import OneCommit, RowDelta
 from olist.lake.schema import WHOLE
 from olist.settings import Settings
@@ -90,7 +90,7 @@ def engines(lake_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -
 def written(lake: Lake, contents: Sequence[RowGroups]) -> Table:
     """The lake's table with a data file for each of `contents`, in the row groups that it says."""
     table = lake.writer().table
-    writing, made = Writing.of(table), []
+    writing, made = FileWriter.of(table), []
     for groups in contents:
         file = writing.open_data_file(WHOLE)
         for words in groups:

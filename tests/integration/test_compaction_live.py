@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from compaction.report import topic_of
-from olist.lake.row_locations import INDEXING_ANEW
+from olist.lake.row_locations import REINDEXING
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state
@@ -38,7 +38,7 @@ def test_under_hot_updates_every_compaction_commits_and_the_lake_equals_the_topi
     assert sum(report.commits for report in reports) >= RUNS
     assert sum(report.lost for report in reports) == 0
     assert "written" in processes.said("sink")
-    assert INDEXING_ANEW not in processes.said("sink"), "the sink followed the rewrites"
+    assert REINDEXING not in processes.said("sink"), "the sink followed the rewrites"
     assert published(settings, topic_of(settings)) == len(reports)
 
 

@@ -14,7 +14,7 @@ from pyiceberg.table import Table
 from compaction.bounds import CHECKED, PATH_ID
 from olist.batches import OFFSET, PARTITION
 from olist.lake.catalog import identifier
-from olist.lake.files import Writing, amended
+from olist.lake.files import FileWriter, amended
 from olist.lake.manifests import Manifests
 from olist.lake.row_delta import OneCommit, RowDelta
 from olist.lake.schema import WHOLE
@@ -35,7 +35,7 @@ def table(lake: Lake) -> Table:
 def file_of(table: Table, groups: list[list[str]]) -> DataFile:
     """A data file with a row group for each list of texts."""
     schema = schema_to_pyarrow(table.schema(), include_field_ids=True)
-    file = Writing.of(table).open_data_file(WHOLE)
+    file = FileWriter.of(table).open_data_file(WHOLE)
     for words in groups:
         other = {"note_id": 1, "place": "p", "value": 1, PARTITION: 0, OFFSET: 0}
         frame = pl.DataFrame({"words": words}).with_columns(pl.lit(value).alias(name) for name, value in other.items())

@@ -15,7 +15,7 @@ from olist.errors import Fenced, ServerTrouble
 from olist.lake.backpressure import LONGEST_PAUSE_S, MOST_FILES, pause_s
 from olist.lake.catalog import identifier
 from olist.lake.row_delta import Replace
-from olist.lake.row_locations import INDEXING_ANEW
+from olist.lake.row_locations import REINDEXING
 from olist.lake.table import LakeTable
 from olist.positions import Positions
 from tests.lakes import NOTES, PARTITIONS, Lake, local_settings
@@ -128,7 +128,7 @@ def test_a_writer_whose_files_another_tool_rewrote_indexes_the_table_anew(
     frame, to = lake.changes.frame([(1, 9)])
     held = writer.positions
     assert held is not None
-    with pytest.raises(ServerTrouble, match=INDEXING_ANEW):
+    with pytest.raises(ServerTrouble, match=REINDEXING):
         writer.commit(writer.stage(frame), held, {p: end for p, end in to.items() if end > held.next[p]})
     writer.open()
     writer.assign(frozenset(range(PARTITIONS)))

@@ -26,7 +26,7 @@ from compaction.sweep import orphans
 from compaction.table_stats import NotCompacted
 from olist.errors import ServerTrouble, Stopped
 from olist.lake.catalog import identifier, open_catalog
-from olist.lake.files import MAX_UNCOMMITTED_MS, Writing, amended
+from olist.lake.files import MAX_UNCOMMITTED_MS, FileWriter, amended
 from olist.lake.row_delta import OneCommit, RowDelta
 from olist.telemetry import COMPACTION_FAILING
 from tests.lakes import NOTES, Lake, local_settings
@@ -318,7 +318,7 @@ def test_a_table_that_is_partitioned_otherwise_by_another_engine_keeps_every_row
         update.add_identity("place")
     for value in (7, 8, 9):
         rows, _to = lake.changes.frame([(3, value)])
-        append(lake, Writing.of(table(lake)).data_file(rows, Record(0, "p3")))
+        append(lake, FileWriter.of(table(lake)).data_file(rows, Record(0, "p3")))
     with table(lake).update_spec() as update:
         update.remove_field("place")
     before = values(lake)

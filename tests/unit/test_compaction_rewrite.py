@@ -60,7 +60,7 @@ def test_a_writer_goes_on_after_a_compaction_without_indexing_the_table_anew(
     for batch in range(6):
         lake.write(writer, [(key, batch) for key in range(10)])
     lake.compact()
-    monkeypatch.setattr(type(writer), "own", None)
+    monkeypatch.setattr(type(writer), "assign", None)
     lake.write(writer, [(key, 7) for key in range(5)] + [(9, None)])
     lake.compact()
     lake.write(writer, [(key, 8) for key in range(3, 12)])

@@ -17,7 +17,7 @@ from olist.batches import META_SCHEMA, OFFSET, OP, PARTITION
 from olist.contracts import Contract
 from olist.errors import ServerTrouble, Stopped
 from olist.lake.catalog import identifier
-from olist.lake.files import Writing
+from olist.lake.files import FileWriter
 from olist.lake.live_rows import ROW, live_rows
 from olist.lake.row_delta import OneCommit, RowDelta
 from olist.lake.table import LakeTable
@@ -65,7 +65,7 @@ def insert(lake: Lake, key: int, value: int, partition: int, offset: int) -> Non
 def commit(lake: Lake, row: pl.DataFrame, replaced: int | None = None) -> None:
     """As a merge-on-read INSERT, MERGE or UPDATE of Spark: a data file, and a position delete of what it replaces."""
     now = table(lake)
-    writing = Writing.of(now)
+    writing = FileWriter.of(now)
     place = next(iter(now.scan().plan_files())).file.partition
     deletes = []
     for file, rows in live_rows(now, ["note_id"]):
@@ -132,12 +132,12 @@ CHANGES = [
 
 
 def settle(lake: Lake, writer: LakeTable, changes: list[tuple[int, int | None]]) -> None:
-    """Write as the sink does: after trouble the table is opened anew, and the batch staged again."""
+    """Write as the sink does: after trouble the table is opened again, and the batch staged again."""
     frame, to = lake.changes.frame(changes)
     held = writer.positions
     assert held is not None
     moved = {p: end for p, end in to.items() if end > held.next[p]}
-    with pytest.raises(ServerTrouble, match=r"another engine has committed snapshot \d+; indexing the table anew"):
+    with pytest.raises(ServerTrouble, match=r"another engine has committed snapshot \d+; reindexing the table"):
         writer.commit(writer.stage(frame), held, moved)
     assert writer.open() == held
     writer.assign(ALL)

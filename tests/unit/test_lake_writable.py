@@ -38,7 +38,7 @@ from sqlalchemy import text
 from olist.contracts import Int, Micros, Portuguese, Price, Row, Str
 from olist.errors import BadInput, ContractRefused
 from olist.lake.catalog import identifier
-from olist.lake.files import Writing
+from olist.lake.files import FileWriter
 from olist.lake.live_rows import live_rows
 from olist.lake.row_delta import OneCommit, RowDelta
 from olist.lake.table import LakeTable
@@ -99,7 +99,7 @@ def retype(lake: Lake) -> None:
 def delete_by_equality(lake: Lake) -> None:
     """As Flink deletes."""
     now = table(lake)
-    writing = Writing.of(now)
+    writing = FileWriter.of(now)
     frame = lake.changes.frame([(1, 1)])[0]
     made = writing.data_file(frame, lake_partition(now))
     made._data[0] = DataFileContent.EQUALITY_DELETES

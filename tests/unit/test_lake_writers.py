@@ -9,7 +9,7 @@ import pytest
 from olist.errors import ContractRefused, ServerTrouble
 from olist.lake.catalog import open_catalog
 from olist.lake.files import MAX_UNCOMMITTED_MS, wall_ms
-from olist.lake.row_locations import INDEXING_ANEW
+from olist.lake.row_locations import REINDEXING
 from olist.lake.table import LakeTable
 from olist.positions import Positions
 from tests.lakes import NOTES, PARTITIONS, WHOLE_NOTES, Changes, Lake, local_settings
@@ -25,13 +25,13 @@ def writer(home: Path, now_ms: Callable[[], int] = wall_ms) -> LakeTable:
     return table
 
 
-def test_a_table_opened_anew_stages_nothing_until_its_keys_are_indexed(tmp_path: Path) -> None:
+def test_a_table_opened_again_stages_nothing_until_its_keys_are_indexed(tmp_path: Path) -> None:
     changes, ours, theirs = Changes(WHOLE_NOTES), writer(tmp_path), writer(tmp_path)
     frame, end = changes.frame([(key, 1) for key in range(10)])
     held = theirs.commit(theirs.stage(frame), START, end)
     ours.open()
     frame, end = changes.frame([(key, 2) for key in range(10)])
-    with pytest.raises(ServerTrouble, match="opened anew since its keys were indexed"):
+    with pytest.raises(ServerTrouble, match="opened again since its keys were indexed"):
         ours.stage(frame)
     ours.assign(ALL)
     ours.commit(ours.stage(frame), held, end)
@@ -46,13 +46,13 @@ def test_another_partitioning_is_refused(tmp_path: Path) -> None:
         LakeTable(catalog, by_month).open()
 
 
-def test_files_that_a_sweep_may_have_taken_for_orphans_are_staged_anew(tmp_path: Path) -> None:
+def test_files_that_a_sweep_may_have_taken_for_orphans_are_staged_again(tmp_path: Path) -> None:
     now = [0]
     changes, ours = Changes(WHOLE_NOTES), writer(tmp_path, lambda: now[0])
     frame, end = changes.frame([(1, 1)])
     staged = ours.stage(frame)
     now[0] = MAX_UNCOMMITTED_MS + 1
-    with pytest.raises(ServerTrouble, match="staging anew"):
+    with pytest.raises(ServerTrouble, match="staging again"):
         ours.commit(staged, START, end)
     ours.commit(ours.stage(frame), START, end)
     assert ours.table.scan().to_arrow().num_rows == 1
@@ -73,7 +73,7 @@ def compacted(tmp_path: Path) -> Lake:
 def test_files_that_expire_while_a_writer_indexes_them_are_trouble_to_wait_out(compacted: Lake) -> None:
     late = compacted.writer()
     compacted.compact(compacted.job(now_ms=1 << 42))
-    with pytest.raises(ServerTrouble, match=INDEXING_ANEW):
+    with pytest.raises(ServerTrouble, match=REINDEXING):
         late.assign(ALL)
     with pytest.raises(ServerTrouble, match="since its keys were indexed"):
         late.stage(compacted.changes.frame([])[0])
