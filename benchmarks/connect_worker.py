@@ -17,10 +17,10 @@ import requests
 
 from olist.errors import ServerTrouble, StackError
 from olist.settings import Settings
-from olist.stack.artefacts import locked
-from olist.stack.install import Installer
 from olist.stack.processes import last_lines, spawn, stop
+from olist.stack.servers.artefacts import locked
 from olist.stack.servers.connect import Connect
+from olist.stack.servers.install import Installer
 
 SECTION = "iceberg-connect"
 READY_WITHIN_S = 120.0

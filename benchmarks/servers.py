@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from olist.settings import Settings
-from olist.stack.ports import free_ports
+from olist.stack.servers.server import free_ports
 
 TOPIC_PREFIX = "benchmark"
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from olist.settings import Settings
 from olist.stack.local import Stack
-from olist.stack.ports import free_ports
+from olist.stack.servers.server import free_ports
 
 # Asserts in these helpers explain themselves as those in tests do.
 pytest.register_assert_rewrite("tests.commands", "tests.faults.shop", "tests.shops", "tests.apps", "tests.waiting")

@@ -17,7 +17,7 @@ from olist.changes import Position, codec
 from olist.clients.kafka import client_options
 from olist.contracts import Contract
 from olist.settings import Settings
-from olist.stack.flink_config import Folders
+from olist.stack.servers.flink_config import Folders
 from olist.topics.admin import admin_client, ensure_topics, topic_states
 from olist.topics.reader import Consumed
 from stream_apps.app import FlinkApp

@@ -11,7 +11,7 @@ from typing import Any
 from py4j.java_gateway import GatewayParameters, JavaGateway, find_jar_path
 
 from olist.settings import Settings
-from olist.stack.java import classpath, java_program
+from olist.stack.servers.java import classpath, java_program
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public names
 
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from olist.stack.artefacts import locked
 from olist.stack.processes import spawn, stop
+from olist.stack.servers.artefacts import locked
 from olist.stack.servers.kafka import Kafka
 from tests.certificates import Authority, Pair
 from tests.conftest import settings_on_free_ports

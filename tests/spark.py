@@ -1,6 +1,6 @@
 """Spark with Iceberg's own runtime, driven from Python over py4j: jars from the lock, no PySpark and no compiler.
 
-Runs on the wheel's Java 25, with a newer Hadoop than Spark's own: see `olist.stack.resolve`.
+Runs on the wheel's Java 25, with a newer Hadoop than Spark's own: see `olist.stack.servers.artefacts`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from py4j.protocol import Py4JJavaError
 
 from olist.lake.catalog import CATALOG
 from olist.settings import Settings
-from olist.stack.artefacts import locked
-from olist.stack.install import Installer
-from olist.stack.java import classpath, java_program
+from olist.stack.servers.artefacts import locked
+from olist.stack.servers.install import Installer
+from olist.stack.servers.java import classpath, java_program
 
 # What Spark's own launcher opens for it (org.apache.spark.launcher.JavaModuleOptions).
 OPENED = [

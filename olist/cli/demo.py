@@ -22,8 +22,8 @@ from olist.errors import OlistError
 from olist.settings import Settings, settings
 from olist.stack.local import Stack
 from olist.stack.processes import last_lines, spawn, stop
-from olist.stack.server import Launch
-from olist.stack.servers import USUAL
+from olist.stack.servers.catalogue import USUAL
+from olist.stack.servers.server import Launch
 from olist.stack.view import LiveProgress
 from olist.terminal import console
 

@@ -1,6 +1,6 @@
 """The servers of one machine as processes: install, start, ready, stop.
 
-Reading order: `artefacts` (what the lock holds), `resolve` (how it is renewed), `install` (lock -> cache), `server`
-(what a server says about itself) and `servers/` (one file each), `launcher` and `processes` (start and stop, no
-orphans), `supervisor` (the process that owns them), `local` (the API that the commands, the demo and the tests use).
+Reading order: `servers/` (what each is made of), `launcher` and `processes` (start and stop, no orphans), `home` (run
+state on disk), `supervisor` (the process that owns the servers), `local` (the API that the commands, the demo and the
+tests use), `hooks` (what other folders run beside the servers); then `slots`, `doctor`, `view` and `cli`.
 """

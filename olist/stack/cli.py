@@ -14,8 +14,8 @@ from olist.printable import LINES, printable
 
 if TYPE_CHECKING:
     from olist.stack.local import Stack
+    from olist.stack.servers.server import ServerState
     from olist.stack.slots import Slot
-    from olist.stack.state import ServerState
 
 SUPERVISOR, POSTGRES = "supervisor", "postgres"
 
@@ -175,7 +175,7 @@ def logs(server: str | None, following: bool, lines: int) -> None:
 
     from olist.settings import settings
     from olist.stack.local import Stack
-    from olist.stack.logs import follow, recent
+    from olist.stack.processes import follow, recent
 
     stack = Stack(settings(), None if server in (None, SUPERVISOR) else [str(server)])
     names = [SUPERVISOR] if server == SUPERVISOR else [*stack.servers, *([SUPERVISOR] if server is None else [])]
@@ -231,8 +231,7 @@ def lock() -> None:
     import tempfile
     from pathlib import Path
 
-    from olist.stack.artefacts import LOCK, format_lock
-    from olist.stack.resolve import renew
+    from olist.stack.servers.artefacts import LOCK, format_lock, renew
 
     with tempfile.TemporaryDirectory() as folder:
         sections = renew(Path(folder), click.echo)

@@ -17,14 +17,13 @@ import psutil
 from olist.errors import OlistError
 from olist.hidden import shown
 from olist.settings import Settings
-from olist.stack.artefacts import locked
-from olist.stack.flink_env import flink_environment
-from olist.stack.install import Installer
-from olist.stack.java import java_home, java_version
 from olist.stack.local import Stack
-from olist.stack.ports import owner
-from olist.stack.server import Server
+from olist.stack.servers.artefacts import locked
+from olist.stack.servers.flink_config import flink_environment
+from olist.stack.servers.install import Installer
+from olist.stack.servers.java import java_home, java_version
 from olist.stack.servers.postgres import Postgres
+from olist.stack.servers.server import Server, owner
 
 Level = Literal["OK", "WARN", "FAIL"]
 

@@ -1,4 +1,7 @@
-"""Where the stack of one home keeps its run state: lock, state, requests, logs; and whether the folder is its own."""
+"""Where the stack of one home keeps its run state: lock, state, requests, logs; and whether the folder is its own.
+
+What runs is one JSON file, written by the supervisor alone and read by everyone.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
+from olist.atomic import write_atomically
 from olist.errors import BadInput, StackError
+from olist.stack.servers.server import ServerState, log_path
 
 LOOK_EVERY_S = 0.02
 MARK = ".olist-home"
@@ -47,7 +54,7 @@ class Home:
 
     def log(self, name: str) -> Path:
         """The output of a server, or of the supervisor."""
-        return self.path / "logs" / f"{name}.log"
+        return log_path(self.path, name)
 
     def make(self) -> None:
         """Create the folders. The run folder is the owner's alone: who can write there can start servers."""
@@ -122,3 +129,23 @@ def _try_lock(file: IO[bytes], how: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True):
+    """The supervisor and its servers."""
+
+    supervisor: int
+    servers: dict[str, ServerState]
+
+
+def write_state(path: Path, state: RunState) -> None:
+    """Replace the file at once, so that a reader sees the old state or the new one."""
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(state)))
+
+
+def read_state(path: Path) -> RunState | None:
+    """The last written state, or None when there is none. Whether it is still true, `Home.supervisor` says."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunState)
+    except FileNotFoundError:
+        return None

@@ -28,18 +28,15 @@ from pydantic import SecretStr
 from olist.errors import BadInput, ServerTrouble, StackError
 from olist.hidden import shown
 from olist.settings import Settings
-from olist.stack.artefacts import locked
-from olist.stack.home import Home
+from olist.stack.home import Home, read_state
 from olist.stack.hooks import stack_hooks
-from olist.stack.install import Installer
-from olist.stack.ports import require_free
 from olist.stack.processes import last_lines, spawn
-from olist.stack.progress import Progress
-from olist.stack.server import Launch, Server
-from olist.stack.servers import USUAL, servers
-from olist.stack.state import ServerState, read_state
+from olist.stack.servers.artefacts import locked
+from olist.stack.servers.catalogue import USUAL, servers
+from olist.stack.servers.install import Installer, Progress
+from olist.stack.servers.server import Launch, Server, ServerState, require_free
+from olist.stack.servers.unprivileged import leads_elsewhere
 from olist.stack.supervisor import STOP_WITHIN_S
-from olist.stack.unprivileged import leads_elsewhere
 
 LOOK_EVERY_S = 0.1
 SHOWN_LINES = 15

@@ -1,4 +1,4 @@
-"""Start a process that dies with its parent, and stop processes within one deadline."""
+"""Start a process that dies with its parent, stop processes within one deadline, and read the logs that they write."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from olist.stack.server import Launch
+from olist.stack.servers.server import Launch
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 LOG_KEPT_BYTES = 10_000_000
@@ -85,3 +85,38 @@ def _rotate(log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_KEPT_BYTES:
         log.replace(log.with_suffix(".log.1"))
+
+
+LOOK_EVERY_S = 0.2
+
+
+def recent(logs: Mapping[str, Path], count: int) -> Iterator[tuple[str, str]]:
+    """The last lines of each log, as (server, line)."""
+    for name, log in logs.items():
+        for line in last_lines(log, count):
+            yield name, line
+
+
+def follow(logs: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+    """Lines from now on, as (server, line), without end. A log that is begun anew is followed from its beginning."""
+    offsets = {name: _size(log) for name, log in logs.items()}
+    while True:
+        for name, log in logs.items():
+            lines, offsets[name] = _lines_after(log, offsets[name])
+            for line in lines:
+                yield name, line
+        time.sleep(LOOK_EVERY_S)
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
+
+
+def _lines_after(log: Path, offset: int) -> tuple[list[str], int]:
+    size = _size(log)
+    if size <= offset:
+        return [], min(size, offset)
+    with log.open("rb") as file:
+        file.seek(offset)
+        whole, _, rest = file.read(size - offset).rpartition(b"\n")
+    return whole.decode("utf-8", errors="replace").splitlines(), size - len(rest)

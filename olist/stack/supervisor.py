@@ -24,11 +24,10 @@ import msgspec
 
 from olist.errors import ServerTrouble, StackError
 from olist.settings import Settings
-from olist.stack.home import Home
+from olist.stack.home import Home, RunState, write_state
 from olist.stack.processes import spawn, stop
-from olist.stack.server import Server
-from olist.stack.servers import servers
-from olist.stack.state import Phase, RunState, ServerState, write_state
+from olist.stack.servers.catalogue import servers
+from olist.stack.servers.server import Phase, Server, ServerState
 
 LOOK_EVERY_S = 0.2
 ASK_EVERY_S = 0.1

@@ -16,8 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from olist.stack.doctor import Finding
-from olist.stack.progress import Progress
-from olist.stack.state import ServerState
+from olist.stack.servers.install import Progress
+from olist.stack.servers.server import ServerState
 
 COLOURS = {
     "ready": "green",

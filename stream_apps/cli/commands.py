@@ -212,7 +212,7 @@ def wait(names: tuple[str, ...], within_s: float) -> None:
 def logs(name: str, following: bool, lines: int) -> None:
     """An app's log: its workers', or that of the Flink cluster which runs it, and the keeper's word on it."""
     from olist.stack.home import Home
-    from olist.stack.logs import follow, recent
+    from olist.stack.processes import follow, recent
     from stream_apps.deploy.engines import engine_named
     from stream_apps.deploy.store import place
 

@@ -18,7 +18,7 @@ from olist.errors import StackError
 from olist.settings import Settings
 from olist.stack.home import Home
 from olist.stack.processes import last_lines, spawn
-from olist.stack.server import Launch
+from olist.stack.servers.server import Launch
 from stream_apps.deploy.store import apps_folder, deployments
 from stream_apps.faust.worker_processes import end_processes, workers_within
 from stream_apps.records import Record

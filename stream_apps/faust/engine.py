@@ -21,7 +21,7 @@ from olist.errors import BadInput
 from olist.settings import Settings
 from olist.stack.home import Home
 from olist.stack.processes import last_lines, spawn
-from olist.stack.server import Launch
+from olist.stack.servers.server import Launch
 from olist.topics.admin import delete_topics
 from olist.topics.broker import Broker
 from stream_apps.app import App, FaustApp

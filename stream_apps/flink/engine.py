@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from olist.errors import BadInput
 from olist.settings import Settings
-from olist.stack.flink_config import Folders
 from olist.stack.home import Home
+from olist.stack.servers.flink_config import Folders
 from olist.topics.broker import Broker
 from stream_apps.app import App, FlinkApp
 from stream_apps.app_topics import generation_name, staged_app

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from olist.errors import BadInput, StackError
 from olist.settings import Settings
-from olist.stack.artefacts import locked
-from olist.stack.flink_env import flink_environment
-from olist.stack.install import Installer
-from olist.stack.java import java_home
+from olist.stack.servers.artefacts import locked
+from olist.stack.servers.flink_config import flink_environment
+from olist.stack.servers.install import Installer
+from olist.stack.servers.java import java_home
 from stream_apps.app import FlinkApp
 from stream_apps.flink.ddl import insert, names, statements, topic_table
 from stream_apps.flink.plan_cache import cached, without_places

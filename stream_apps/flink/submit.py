@@ -10,7 +10,7 @@ from time import monotonic, sleep
 
 from olist.errors import StackError
 from olist.settings import Settings
-from olist.stack.flink_env import flink_environment
+from olist.stack.servers.flink_config import flink_environment
 from stream_apps.engine import Checkpoint, Observation, Phase
 from stream_apps.flink.job import DRIVER
 from stream_apps.flink.rest import BETWEEN_LOOKS_S, Flink

@@ -13,7 +13,7 @@ import pytest
 
 from olist.settings import Settings
 from olist.stack.local import Stack
-from olist.stack.ports import free_ports
+from olist.stack.servers.server import free_ports
 from olist.tables import ORDERS, Order
 from olist.topics.admin import ensure_topics
 from olist.topics.broker import Broker

@@ -14,7 +14,7 @@ import requests
 
 from olist.settings import Settings
 from olist.stack.local import Stack
-from olist.stack.ports import free_ports
+from olist.stack.servers.server import free_ports
 from olist.tables import ORDERS, Order
 from olist.topics.admin import ensure_topics
 from stream_apps.deploy import keeping

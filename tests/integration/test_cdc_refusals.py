@@ -20,9 +20,9 @@ from olist.clients.shop import connect
 from olist.errors import BadInput, ServerTrouble, Stopped
 from olist.settings import Settings
 from olist.stack.local import Stack
-from olist.stack.ports import free_ports
 from olist.stack.processes import spawn, stop
 from olist.stack.servers.postgres import Postgres
+from olist.stack.servers.server import free_ports
 from olist.stack.slots import Slot, slots
 from olist.tables import CUSTOMERS
 from tests.shops import CapturedShop, administrators_url, latest, shop_settings, unlike_the_shop

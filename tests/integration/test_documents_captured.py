@@ -19,8 +19,8 @@ from olist.changes import Change, Position, codec
 from olist.errors import BadInput, BadRecord
 from olist.settings import Settings
 from olist.source import Dataset, load
-from olist.stack.artefacts import locked
 from olist.stack.local import Stack
+from olist.stack.servers.artefacts import locked
 from olist.stack.servers.connect import Connect
 from olist.tables import ORDER_REVIEWS
 from producers.sequence import sequence

@@ -16,9 +16,9 @@ from pymongo.collection import Collection as Found
 from olist.errors import ServerTrouble
 from olist.settings import Settings
 from olist.source import load
-from olist.stack.artefacts import locked
-from olist.stack.install import Installer
 from olist.stack.local import Stack
+from olist.stack.servers.artefacts import locked
+from olist.stack.servers.install import Installer
 from olist.tables import ORDER_REVIEWS
 from producers.sequence import sequence
 from producers.shop import documents as written

@@ -13,10 +13,9 @@ import pytest
 import requests
 
 from olist.errors import StackError
-from olist.stack.flink_config import Folders
-from olist.stack.flink_env import flink_environment
 from olist.stack.local import Stack
 from olist.stack.servers.flink import JobManager
+from olist.stack.servers.flink_config import Folders, flink_environment
 from tests.conftest import settings_on_free_ports
 from tests.waiting import wait_until
 

@@ -19,7 +19,7 @@ from olist.clients.kafka import client_options
 from olist.errors import StackError
 from olist.settings import Settings
 from olist.stack.local import Stack
-from olist.stack.ports import owner
+from olist.stack.servers.server import owner
 from tests.conftest import settings_on_free_ports
 from tests.waiting import DEADLINE_S
 

@@ -103,7 +103,6 @@ def circles(arrows: Mapping[str, set[str]]) -> set[frozenset[str]]:
 
 
 KNOWN_CIRCLES = [
-    {"olist/stack", "olist/stack/servers"},
     {"producers", "producers/shop"},
     {"sinks", "sinks/check", "sinks/iceberg", "sinks/runtime"},
 ]

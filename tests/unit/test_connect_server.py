@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from olist.settings import Settings
-from olist.stack.servers import USUAL, servers
+from olist.stack.servers.catalogue import USUAL, servers
 from olist.stack.servers.connect import Connect, secrets
 from olist.stack.slots import MEGABYTE, Slot, facts
 

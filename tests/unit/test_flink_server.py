@@ -9,10 +9,10 @@ import pytest
 from olist.errors import StackError
 from olist.settings import Settings
 from olist.stack.doctor import examine
-from olist.stack.flink_config import Folders, addresses, as_yaml, configuration, memory
 from olist.stack.local import Stack
-from olist.stack.servers import USUAL, servers
+from olist.stack.servers.catalogue import USUAL, servers
 from olist.stack.servers.flink import FlinkProcess, JobManager, TaskManager
+from olist.stack.servers.flink_config import Folders, addresses, as_yaml, configuration, memory
 
 OPENING = ("--add-opens=", "--add-exports=")
 NAMES = ["jobmanager", "taskmanager"]

@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 from olist.errors import BadInput
 from olist.settings import Settings, settings
 from olist.stack import cli
-from olist.stack.home import MADE_HERE, Home
-from olist.stack.servers import servers
-from olist.stack.state import RunState, ServerState, write_state
+from olist.stack.home import MADE_HERE, Home, RunState, write_state
+from olist.stack.servers.catalogue import servers
+from olist.stack.servers.server import ServerState
 
 
 @pytest.fixture

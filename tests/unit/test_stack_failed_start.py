@@ -7,7 +7,7 @@ import pytest
 from olist.errors import StackError
 from olist.settings import Settings
 from olist.stack.local import Stack
-from olist.stack.ports import free_ports
+from olist.stack.servers.server import free_ports
 
 VERSION = 'echo "postgres (PostgreSQL) 18.4"; [ "$1" = --version ]'
 """A program that has a version and no other use: it ends with code 1."""

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from olist.errors import StackError
-from olist.stack.artefacts import Artefact, format_lock, locked, parse_coordinate, parse_lock
-from olist.stack.install import ATTEMPTS, Installer, disk_space
-from olist.stack.resolve import ARCHIVES, JARS
+from olist.stack.servers.artefacts import ARCHIVES, JARS, Artefact, format_lock, locked, parse_coordinate, parse_lock
+from olist.stack.servers.install import ATTEMPTS, Installer, disk_space
 
 BODY = b"jar bytes" * 1000
 JAR = parse_coordinate("org.example:thing:1.0:jar", hashlib.sha256(BODY).hexdigest(), len(BODY))

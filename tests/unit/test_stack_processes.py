@@ -13,15 +13,13 @@ import pytest
 
 from olist.errors import BadInput, StackError
 from olist.settings import Settings
-from olist.stack import unprivileged
 from olist.stack.home import Home
-from olist.stack.java import java_home
-from olist.stack.logs import follow, recent
-from olist.stack.ports import free_ports, require_free
-from olist.stack.processes import last_lines, spawn, stop
-from olist.stack.server import Launch
-from olist.stack.servers import servers
-from olist.stack.unprivileged import NOBODY, reachable_folder
+from olist.stack.processes import follow, last_lines, recent, spawn, stop
+from olist.stack.servers import unprivileged
+from olist.stack.servers.catalogue import servers
+from olist.stack.servers.java import java_home
+from olist.stack.servers.server import Launch, free_ports, require_free
+from olist.stack.servers.unprivileged import NOBODY, reachable_folder
 from tests.waiting import wait_until
 
 FOREVER = (sys.executable, "-c", "import signal; print('here', flush=True); signal.pause()")
@@ -39,7 +37,7 @@ def test_a_process_ends_when_its_parent_is_killed(tmp_path: Path, guard: str) ->
 import signal
 from pathlib import Path
 from olist.stack.processes import spawn
-from olist.stack.server import Launch
+from olist.stack.servers.server import Launch
 child = spawn(Launch({FOREVER!r}, cwd=Path("/")), Path({str(tmp_path / "log")!r}), guard={guard!r})
 print(child.pid, flush=True)
 signal.pause()
@@ -88,7 +86,7 @@ def test_a_followed_log_gives_whole_lines_and_begins_anew_with_a_new_file(
     log = tmp_path / "log"
     log.write_text("old\n")
     assert list(recent({"x": log}, 5)) == [("x", "old")]
-    monkeypatch.setattr("olist.stack.logs.time.sleep", lambda _s: log.write_text("new one\nnew two\nhal"))
+    monkeypatch.setattr("olist.stack.processes.time.sleep", lambda _s: log.write_text("new one\nnew two\nhal"))
     lines = follow({"x": log})
     log.unlink()
     assert [next(lines), next(lines)] == [("x", "new one"), ("x", "new two")]

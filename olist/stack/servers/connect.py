@@ -23,10 +23,10 @@ from olist.clients.kafka import (
 )
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from olist.stack.artefacts import Artefact, locked
-from olist.stack.install import disk_space
-from olist.stack.java import classpath, java_program
-from olist.stack.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
+from olist.stack.servers.artefacts import Artefact, locked
+from olist.stack.servers.install import disk_space
+from olist.stack.servers.java import classpath, java_program
+from olist.stack.servers.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
 
 UNPACKED_BYTES = 30_000_000  # of the larger connector
 

@@ -18,20 +18,19 @@ import requests
 from olist.clients.kafka import FLINK_SHADED, java_options, java_secrets
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from olist.stack.artefacts import locked
-from olist.stack.flink_config import (
+from olist.stack.servers.artefacts import locked
+from olist.stack.servers.flink_config import (
     DIRECT_MB,
     METASPACE_MB,
     Folders,
     Value,
     as_yaml,
     configuration,
+    flink_environment,
     query_port,
 )
-from olist.stack.flink_env import flink_environment
-from olist.stack.home import Home
-from olist.stack.java import classpath, java_program
-from olist.stack.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
+from olist.stack.servers.java import classpath, java_program
+from olist.stack.servers.server import ENVIRONMENT, HOST, Launch, Port, Server, knock, log_path
 
 LOGGING = """\
 appender.stdout.type=Console
@@ -127,7 +126,7 @@ class FlinkProcess(Server):
         """Its class, as Flink's own scripts would start it (those want an older Java)."""
         environment = flink_environment(self.settings)
         jars = [*environment.jars, environment.python_jar, *map(self.installer.path, locked(*self.sections))]
-        log = Home(self.settings.home.resolve()).log(self.name)
+        log = log_path(self.settings.home.resolve(), self.name)
         options = (
             "-XX:+ExitOnOutOfMemoryError",
             f"-XX:MaxMetaspaceSize={METASPACE_MB}m",

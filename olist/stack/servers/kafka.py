@@ -12,10 +12,9 @@ from confluent_kafka.admin import AdminClient
 
 from olist.clients.kafka import client_options, words_of
 from olist.errors import ServerTrouble, StackError
-from olist.stack.artefacts import locked
-from olist.stack.java import classpath, java_program
-from olist.stack.resolve import KAFKA
-from olist.stack.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
+from olist.stack.servers.artefacts import KAFKA, locked
+from olist.stack.servers.java import classpath, java_program
+from olist.stack.servers.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
 
 PROPERTIES = """\
 process.roles=broker,controller

@@ -12,10 +12,10 @@ import requests
 
 from olist.clients.opensearch import endpoint, request_options
 from olist.errors import ServerTrouble
-from olist.stack.artefacts import Artefact, locked
-from olist.stack.install import disk_space
-from olist.stack.java import classpath, java_program
-from olist.stack.server import HOST, Launch, Port, Server, knock
+from olist.stack.servers.artefacts import Artefact, locked
+from olist.stack.servers.install import disk_space
+from olist.stack.servers.java import classpath, java_program
+from olist.stack.servers.server import HOST, Launch, Port, Server, knock
 
 MODULES = (
     "aggs-matrix-stats",

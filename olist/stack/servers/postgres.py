@@ -12,8 +12,8 @@ from pathlib import Path
 import psycopg
 
 from olist.errors import ServerTrouble, StackError
-from olist.stack.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
-from olist.stack.unprivileged import NOBODY, reachable_folder, readable_copy
+from olist.stack.servers.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
+from olist.stack.servers.unprivileged import NOBODY, reachable_folder, readable_copy
 
 LEAST = 15
 CONFIG = {

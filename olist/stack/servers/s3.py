@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from olist.clients.s3 import client, file_properties
 from olist.errors import ServerTrouble, StackError
-from olist.stack.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
+from olist.stack.servers.server import ENVIRONMENT, HOST, Launch, Port, Server, knock
 
 VERSION = "SeaweedFS"
 PROBE_KEY = ".olist-ready"

@@ -15,17 +15,30 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import requests
-from jgo.maven import MavenContext, PythonResolver
 
 from olist.errors import StackError
-from olist.stack.artefacts import Artefact
-from olist.stack.progress import Progress
-from olist.stack.resolve import jgo_artefact
+from olist.stack.servers.artefacts import Artefact, jgo_artefact
+
+if TYPE_CHECKING:
+    from olist.stack.servers.server import ServerState
 
 SIDE_BY_SIDE = 8
 ATTEMPTS = 4
+
+
+class Progress:
+    """What a caller may show while the stack installs and starts; this base class shows nothing."""
+
+    @contextmanager
+    def downloads(self, files: int, size: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002 - for those who show it
+        """A download of `files` files and `size` bytes; call what it yields with each number of bytes that came."""
+        yield lambda _: None
+
+    def servers(self, states: Mapping[str, ServerState]) -> None:
+        """The servers' states, whenever one may have changed."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,8 @@ class Installer:
                 return
 
     def _download(self, artefact: Artefact, folder: Path, came: Callable[[int], None]) -> Path:
+        from jgo.maven import MavenContext, PythonResolver
+
         @contextmanager
         def counted(_name: str, _size: int) -> Iterator[Callable[[int], None]]:
             yield came
