@@ -75,7 +75,7 @@ def command(
     from sinks.check.as_json import report_json
     from sinks.check.run import check
     from sinks.check.view import day_lines, difference_lines, remarks, report_table, verdict
-    from sinks.cli import contracts_for
+    from sinks.cli.sink import contracts_for
 
     shown = console()
     with console(stderr=True).status("") as status:  # stdout is for what programs read

@@ -51,7 +51,7 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
     from olist.topics.admin import ensure_topic, ensure_topics
     from olist.topics.broker import Broker
     from olist.topics.dead_letters import TOPIC_CONFIG, dead_letter_topic
-    from sinks.histories import short_topics
+    from sinks.cli.histories import short_topics
     from sinks.runtime.process import run_sink
     from sinks.runtime.retry import Patience
 
@@ -161,7 +161,7 @@ def status(tables: str, output: str) -> None:
     Below the table: targets that do not answer, tables that wait or have stopped in a sink, and histories that may lack
     changes because they stood still for longer than their topic keeps every one.
     """
-    from sinks.status import status as found_status
+    from sinks.cli.status import status as found_status
 
     current = settings()
     found = found_status(contracts_there(current, tables), current)

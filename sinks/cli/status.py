@@ -15,8 +15,8 @@ from olist.positions import TopicState
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_states
 from sinks.base import TARGETS
+from sinks.cli.histories import passed_over
 from sinks.group import Note, group_of, members, notes
-from sinks.histories import passed_over
 from sinks.lag import lag
 
 Lag = int | str | None
