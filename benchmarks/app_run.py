@@ -26,6 +26,7 @@ from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state, topic_states
 from olist.topics.reader import read
 from stream_apps.app import App, FlinkApp
+from stream_apps.deploy.deployed_app import DeployedApp
 from stream_apps.deploy.readiness import until_idle
 from stream_apps.deploy.status import AppStatus, status_of
 from stream_apps.deploy.store import Deployment
@@ -114,9 +115,8 @@ class Running:
     def status(self) -> AppStatus:
         """As `olist apps status` has it."""
         deployment = Deployment.of(self.settings, self.app.name)
-        record = deployment.record()
-        assert record is not None
-        return status_of(self.settings, deployment, record)
+        record = deployment.deployed_record()
+        return status_of(DeployedApp.of(self.settings, deployment, record.engine), record)
 
     def _records(self) -> int:
         """On the topics that the app reads: they hold no transactions, so offsets count them."""
@@ -163,9 +163,7 @@ def _pids(settings: Settings, app: App, stack: Stack) -> list[int]:
     if isinstance(app, FlinkApp):
         return [pid for name in FLINK_SERVERS if (pid := stack.states()[name].pid) is not None]
     deployment = Deployment.of(settings, app.name)
-    record = deployment.record()
-    assert record is not None
-    return [worker.pid for worker in deployment.standing(record.current).workers]
+    return [worker.pid for worker in deployment.state_of(deployment.deployed_record().current).workers]
 
 
 def olist(settings: Settings, *arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""The topics of an app, and the names of its generations.
+"""The contracts whose topics an app reads and writes, and the names of its generations.
 
 A generation that is built beside the running one writes to topics of its own, until its rows are exchanged for the real
 ones'.
@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from olist.contracts import Contract
-from olist.settings import Settings
-from olist.topics.admin import ensure_topics
 from stream_apps.app import App, FlinkApp
 
 FOREGROUND = 0
@@ -51,7 +49,7 @@ def _staged(contract: Contract, generation: str) -> Staged:
     return Staged(**given, generation=generation)
 
 
-def ensure_all_topics(settings: Settings, app: App) -> None:
-    """Make what is missing of the topics that an app reads and writes."""
+def contracts_of(app: App) -> list[Contract]:
+    """The contracts that an app reads and writes, each once."""
     reads = app.reads if isinstance(app, FlinkApp) else tuple(given.contract for given in app.reads)
-    ensure_topics(settings, {contract.table: contract for contract in (*reads, *app.outputs)}.values())
+    return list({contract.table: contract for contract in (*reads, *app.outputs)}.values())

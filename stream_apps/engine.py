@@ -1,4 +1,4 @@
-"""What the two engines have in common, as far as a deployment is concerned.
+"""What the deployer asks of an engine, and what an engine answers.
 
 Flink runs a version as one job of a session cluster, Faust as worker processes of this machine. The calls below may be
 repeated: to start what runs, or to end what has ended, changes nothing.
@@ -6,14 +6,14 @@ repeated: to start what runs, or to end what has ended, changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
 
 from stream_apps.app import App
-from stream_apps.records import Standing
+from stream_apps.records import VersionState
 
 Road = Literal["restored", "restored, old rows not rewritten", "state refused"]
 """What becomes of the state on the way to a new version."""
@@ -30,7 +30,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def carries(self) -> bool:
-        """Does the new version take the old one's state over?"""
+        """True if the new version takes the old one's state over."""
         return self.road != "state refused"
 
 
@@ -45,8 +45,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """A version as its engine sees it now.
 
-    `settled` is what healthy means to the engine; `health.judge` waits for it. `error` is the newest exception's text,
-    or the last lines of a log.
+    `settled` is what healthy means to the engine; `readiness.judge` waits for it. `error` is the newest exception's
+    text, or the last lines of a log.
     """
 
     phase: Phase
@@ -58,75 +58,88 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Place:
-    """A version as an engine needs to know it."""
+class Version:
+    """A version as an engine needs to know it; `state` is as it was when the version was read from disk."""
 
     name: str
     folder: Path  # the version's
-    state: Path  # the deployment's
+    states: Path  # the deployment's folder of savepoints
     number: int
     generation: int
     parallelism: int
+    state: VersionState = field(default_factory=VersionState)
 
     @property
     def code(self) -> Path:
         """The version's copy of the app's file."""
         return self.folder / f"{self.name}.py"
 
+    def having(self, state: VersionState) -> Version:
+        """The same version in another state."""
+        return replace(self, state=state)
+
 
 class Engine(Protocol):
-    """Runs versions. Errors are `ServerTrouble` while a server is away, `StackError` when a start was refused."""
+    """Runs versions. Errors are `ServerTrouble` while a server is away, `StackError` when a start was refused.
 
-    def render(self, app: App, place: Place, *, after: Place | None) -> None:
+    A call that changes what runs returns the version's new state, which the caller writes down.
+    """
+
+    def render(self, app: App, version: Version, /) -> None:
         """Write the files that describe the version to its engine into its folder.
-
-        `after` is the version whose state it is to take over; None where it begins a generation.
 
         Raises:
             BadInput: the engine cannot run such an app.
         """
 
-    def start(self, place: Place, standing: Standing, *, resume: str) -> Standing:
-        """Begin to run it from a savepoint or checkpoint (empty: from where its group stands, else the beginning).
+    def link(self, old: Version, new: Version, /) -> None:
+        """Prepare the new version's files to take over the old one's state."""
+
+    def start(self, version: Version, /) -> VersionState:
+        """Begin to run it from the newest whole state that its `state` names, else from where its group stands.
 
         Returns at once, with what runs now; whether that is healthy is `observe`'s to say.
         """
 
-    def observe(self, place: Place, standing: Standing) -> Observation:
+    def observe(self, version: Version, /) -> Observation:
         """What runs in its name."""
 
-    def savepoint(self, place: Place, standing: Standing) -> Standing:
+    def savepoint(self, version: Version, /) -> VersionState:
         """Write its state down while it goes on."""
 
-    def stop(self, place: Place, standing: Standing, *, drain: bool = False) -> Standing:
-        """End it so that it can go on later from exactly there; with `drain`, let all its timers fire first."""
+    def stop(self, version: Version, /) -> VersionState:
+        """End it so that it can go on later from exactly there."""
 
-    def cancel(self, place: Place, standing: Standing) -> Standing:
+    def drain(self, version: Version, /) -> VersionState:
+        """As `stop`, once all its timers and windows have fired: for an app that will not go on."""
+
+    def cancel(self, version: Version, /) -> VersionState:
         """End it as it is."""
 
-    def resume_from(self, place: Place, standing: Standing) -> str:
-        """The newest state that is whole: what to start from after a death."""
+    def check_restorable(self, version: Version, /) -> None:
+        """Make sure that what `start` would begin from is there, as far as this machine can tell.
 
-    def restorable(self, resume: str) -> bool:
-        """Is what `resume_from` named there? True when this machine cannot tell."""
+        Raises:
+            Stopped: it is gone.
+        """
 
-    def carries(self, old: Place, new: Place) -> Verdict:
-        """Would the new version take over the old one's state?"""
+    def carries(self, old: Version, new: Version, /) -> Verdict:
+        """Decide whether the new version would take over the old one's state."""
 
-    def group(self, place: Place) -> str:
+    def group(self, version: Version, /) -> str:
         """The consumer group whose committed offsets say how far it has read."""
 
-    def topics(self, place: Place) -> list[str]:
+    def topics(self, version: Version, /) -> list[str]:
         """The topics that this group reads."""
 
-    def owned(self, place: Place) -> list[str]:
+    def owned(self, version: Version, /) -> list[str]:
         """What is its own in Kafka, in words."""
 
-    def forget(self, place: Place) -> None:
+    def forget(self, version: Version, /) -> None:
         """Remove what a generation owns in Kafka: its group, its topics. It must not run."""
 
-    def discard(self, place: Place, standing: Standing) -> None:
+    def discard(self, version: Version, /) -> None:
         """Remove the checkpoints and savepoints of one version. It must not run."""
 
-    def logs(self, place: Place) -> list[Path]:
+    def logs(self, version: Version, /) -> list[Path]:
         """Where it logs to."""

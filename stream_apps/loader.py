@@ -11,7 +11,7 @@ from pathlib import Path
 from olist.errors import BadInput
 from stream_apps.app import App, FaustApp, FlinkApp
 from stream_apps.catalogue import alias_moved
-from stream_apps.records import Engine
+from stream_apps.records import EngineName
 
 
 def load_app(path: Path) -> App:
@@ -57,6 +57,6 @@ def _loaded(code: Path, _changed_ns: int) -> App:
     return load_app(code)
 
 
-def engine_of(app: App) -> Engine:
+def engine_of(app: App) -> EngineName:
     """Which engine runs it."""
     return "flink" if isinstance(app, FlinkApp) else "faust"

@@ -1,7 +1,7 @@
 """What is written down of a deployment. JSON files, replaced at once, so that a reader sees the old or the new.
 
-`Record` says what is wanted of an app; there is one. `Standing` says where one version's state stands; each version has
-its own, in its own folder. Both are written only under the deployment's lock (`folder.Deployment.alone`).
+`Record` says what is wanted of an app; there is one. `VersionState` says what state a version has; each version has
+its own, in its own folder. Both are written only under the deployment's lock (`deploy.store.Deployment.alone`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import msgspec
 
 from olist.atomic import write_atomically
 
-Engine = Literal["flink", "faust"]
+EngineName = Literal["flink", "faust"]
 Target = Literal["local", "k8s"]
 Wanted = Literal["running", "stopped"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-class Version(msgspec.Struct, frozen=True, kw_only=True):
+class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One version of an app's code, never changed once made. `made` is Unix seconds.
 
     A `generation` is a state built from the beginning of the topics, with a consumer group and topics of its own:
@@ -34,13 +34,13 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted of an app. Version numbers are those of `versions`."""
+    """What is wanted of an app. VersionRecord numbers are those of `versions`."""
 
     name: str
-    engine: Engine
+    engine: EngineName
     wanted: Wanted
     current: int
-    versions: dict[int, Version]
+    versions: dict[int, VersionRecord]
     target: Target = "local"
     parallelism: int = 1
     previous: int | None = None  # what `rollback` goes back to
@@ -53,7 +53,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""  # why the last start was needed, or failed
 
     @property
-    def version(self) -> Version:
+    def version(self) -> VersionRecord:
         """The current one."""
         return self.versions[self.current]
 
@@ -73,11 +73,11 @@ class Worker(msgspec.Struct, frozen=True):
     created: float
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a version's state stands, and what runs in its name."""
+class VersionState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state that a version has, and what runs in its name."""
 
     jobs: tuple[str, ...] = ()  # Flink's ids of its jobs, the newest last
-    restored: str = ""  # the checkpoint or savepoint that job began from; empty: from the beginning
+    restored: str = ""  # the checkpoint or savepoint that job began from, or is to; empty: from the beginning
     savepoint: str = ""  # the newest savepoint that this version took
     workers: tuple[Worker, ...] = ()
     started: float = 0.0  # when what runs now was begun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -10,7 +11,6 @@ import msgspec
 from olist.errors import BadInput, StackError
 from stream_apps.catalogue import app_file
 from stream_apps.cli.options import (
-    deployed,
     file_option,
     name_argument,
     operations_on,
@@ -18,8 +18,10 @@ from stream_apps.cli.options import (
     within_option,
     yes_option,
 )
-from stream_apps.deploy.operations import Plan
-from stream_apps.deploy.upgrade import Outcome
+
+if TYPE_CHECKING:
+    from stream_apps.deploy.operations import UpgradePlan
+    from stream_apps.deploy.upgrade import Outcome
 
 REBUILT_FROM = (
     "a rebuild reads what the topics hold now: of changes that Kafka has compacted away, an app that counts changes, "
@@ -119,12 +121,10 @@ def upgrade(
             click.confirm("upgrade?", abort=True, err=True)
         outcome = operations.upgrade(plan.code, rebuild=rebuild)
     _conclude(name, outcome, f"olist apps upgrade {name} --rebuild")
-    click.echo(
-        f"{name}: version {deployed(operations.deployment).current} is healthy; its state: {_fate(rebuild, plan)}"
-    )
+    click.echo(f"{name}: version {operations.app.record().current} is healthy; its state: {_fate(rebuild, plan)}")
 
 
-def _fate(rebuild: bool, plan: Plan) -> str:
+def _fate(rebuild: bool, plan: UpgradePlan) -> str:
     return "built anew" if rebuild else plan.verdict.road
 
 
@@ -151,27 +151,27 @@ def rollback(name: str, yes: bool, within_s: float) -> None:
     After a rebuild, the rows that were exchanged come back first.
     """
     with operations_on(name, within_s) as operations:
-        record = operations.record()
+        record = operations.app.record()
         if record.previous is None or not yes:
             click.echo(f"would go from version {record.current} back to {record.previous or 'none: there is no other'}")
         if not yes:
             return
         outcome = operations.rollback()
     _conclude(name, outcome, f"olist apps logs {name}")
-    click.echo(f"{name}: version {deployed(operations.deployment).current} is healthy")
+    click.echo(f"{name}: version {operations.app.record().current} is healthy")
 
 
 def _conclude(name: str, outcome: Outcome, way_out: str) -> None:
     """Raise unless the new version runs."""
     if outcome.end == "done":
         return
-    told = {
-        "untouched": "the old version goes on; should it have stopped after all, the keeper starts it again from there",
+    ends = {
+        "untouched": "the old version goes on; should it have stopped, the supervisor starts it again from there",
         "put back": "the old version runs again from where it stopped",
         "left stopped": "the app stays stopped, with its old version",
-        "broken": "and the old version could not be put back yet; the keeper goes on trying",
+        "broken": "and the old version could not be put back yet; the supervisor goes on trying",
     }
-    raise StackError(f"{name}: not done, {told[outcome.end]}: {outcome.problem}", hint=way_out)
+    raise StackError(f"{name}: not done, {ends[outcome.end]}: {outcome.problem}", hint=way_out)
 
 
 @click.command("delete")
@@ -180,7 +180,7 @@ def _conclude(name: str, outcome: Outcome, way_out: str) -> None:
 def delete(name: str, yes: bool) -> None:
     """Stop an app and remove its versions, its state and its groups. The topics that it wrote stay."""
     with operations_on(name) as operations:
-        for line in operations.doomed():
+        for line in operations.planned_removals():
             click.echo(f"{'removing' if yes else 'would remove'} {line}")
         if yes:
             operations.delete()

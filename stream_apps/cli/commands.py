@@ -22,7 +22,7 @@ from stream_apps import catalogue
 from stream_apps.app import App, FlinkApp
 from stream_apps.catalogue import app_file
 from stream_apps.cli.changes import COMMANDS
-from stream_apps.cli.options import deployed, file_option, name_argument, operations_on, output_option, within_option
+from stream_apps.cli.options import file_option, name_argument, operations_on, output_option, within_option
 from stream_apps.deploy import keeping
 from stream_apps.deploy.store import Deployment, deployments
 from stream_apps.loader import engine_of, load_app
@@ -38,7 +38,7 @@ def command() -> None:
     \b
     olist apps list                          every app: engine, reads, writes
     olist apps deploy order_documents        run it for good; returns when it is healthy
-    olist apps status                        state, lag, freshness, checkpoints; exit code 1 when one is not well
+    olist apps status                        state, lag, freshness, checkpoints; exit code 1 when one is not healthy
     olist apps upgrade order_documents       the changed file takes over the state; goes back by itself if it cannot
     olist apps rollback order_documents      back to the version before
     """
@@ -81,13 +81,16 @@ def run(name: str, path: Path | None) -> None:
     olist apps run order_documents
     olist apps run mine --file ./mine.py
     """
-    from stream_apps.deploy.foreground import run_here
+    from stream_apps.deploy.deployed_app import DeployedApp
+    from stream_apps.deploy.foreground import foreground, run_here
 
     current = settings()
     record = Deployment.of(current, name).record()
     if record is not None and record.wanted == "running":
         raise BadInput(f"{name} is deployed, and two must not write its topics", hint=f"olist apps stop {name}")
-    run_here(current, path or app_file(name), click.echo)
+    code = path or app_file(name)
+    app = load_app(code)
+    run_here(DeployedApp.of(current, foreground(current, app.name), engine_of(app)), code, click.echo)
 
 
 @command.command("deploy")
@@ -169,7 +172,7 @@ def status(names: tuple[str, ...], output: str) -> None:
         shown = console()
         for part in status_report(found, time.time()) if found else ("nothing is deployed; `olist apps deploy NAME`",):
             show(part, to=shown) if isinstance(part, Table) else shown.print(part, soft_wrap=True)
-    sys.exit(0 if all(one.well for one in found) else 1)
+    sys.exit(0 if all(one.is_as_wanted for one in found) else 1)
 
 
 def _named(current: Settings, names: Sequence[str]) -> list[Deployment]:
@@ -189,7 +192,7 @@ def _named(current: Settings, names: Sequence[str]) -> list[Deployment]:
 @click.option("--within", "within_s", default=300.0, show_default=True, help="Seconds to wait at most.")
 def wait(names: tuple[str, ...], within_s: float) -> None:
     """Return when the apps that run have nothing left to read; for scripts that load data once."""
-    from stream_apps.cli.view import Telling
+    from stream_apps.cli.view import ProgressView
     from stream_apps.deploy.readiness import until_idle
     from stream_apps.deploy.status import statuses
 
@@ -197,12 +200,9 @@ def wait(names: tuple[str, ...], within_s: float) -> None:
     keeping.begin(current)
     there = _named(current, names)
 
-    def look() -> list[Any]:
-        return statuses(current, there)
-
-    with Telling(console(stderr=True)) as tell:
-        for left in until_idle(look, within_s):
-            tell("", behind=left)
+    with ProgressView(console(stderr=True)) as progress:
+        for left in until_idle(lambda: statuses(current, there), within_s):
+            progress("", behind=left)
 
 
 @command.command("logs")
@@ -210,20 +210,19 @@ def wait(names: tuple[str, ...], within_s: float) -> None:
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("-n", "--lines", default=50, show_default=True, help="Last lines of each log.")
 def logs(name: str, following: bool, lines: int) -> None:
-    """An app's log: its workers', or that of the Flink cluster which runs it, and the keeper's word on it."""
+    """An app's log: its workers', or that of the Flink cluster which runs it, and the supervisor's word on it."""
     from olist.stack.home import Home
     from olist.stack.processes import follow, recent
     from stream_apps.deploy.engines import engine_named
-    from stream_apps.deploy.store import place
 
     current = settings()
     deployment = Deployment.of(current, name)
-    record = deployed(deployment)
+    record = deployment.deployed_record()
     engine = engine_named(record.engine, current)
-    paths = {path.stem: path for path in engine.logs(place(deployment, record, record.current))}
-    paths[keeping.KEEPER] = Home(current.home.resolve()).log(keeping.KEEPER)
+    paths = {path.stem: path for path in engine.logs(deployment.version(record, record.current))}
+    paths[keeping.LOG] = Home(current.home.resolve()).log(keeping.LOG)
     for source, line in chain(recent(paths, lines), follow(paths) if following else ()):
-        if source != keeping.KEEPER or name in line:
+        if source != keeping.LOG or name in line:
             click.echo(f"{click.style(source, fg='cyan')} {printable(line, LINES)}")
 
 

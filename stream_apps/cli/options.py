@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from olist.errors import BadInput
 from olist.settings import settings
 from olist.terminal import console
 from stream_apps.app import App
-from stream_apps.cli.view import Telling
 from stream_apps.deploy import keeping
-from stream_apps.deploy.engines import engine_named
-from stream_apps.deploy.operations import Operations
 from stream_apps.deploy.store import Deployment
 from stream_apps.loader import engine_of
-from stream_apps.records import Record
+
+if TYPE_CHECKING:
+    from stream_apps.deploy.operations import Operations
 
 BUSY_S = 90.0
-"""How long a command waits for another, or for the keeper, to leave an app alone."""
+"""How long a command waits for another, or for the supervisor, to leave an app alone."""
 
 name_argument = click.argument("name")
 output_option = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
@@ -34,25 +33,17 @@ within_option = click.option(
 )
 
 
-def deployed(deployment: Deployment) -> Record:
-    """An app's record.
-
-    Raises:
-        BadInput: it has none.
-    """
-    record = deployment.record()
-    if record is None:
-        raise BadInput(f"{deployment.name} is not deployed", hint=f"olist apps deploy {deployment.name}")
-    return record
-
-
 @contextmanager
 def operations_on(name: str, within_s: float = 180.0, app: App | None = None) -> Iterator[Operations]:
-    """Alone with an app's deployment; afterwards the keeper lives when it is needed."""
+    """Alone with an app's deployment; afterwards the supervisor lives when it is needed."""
+    from stream_apps.cli.view import ProgressView
+    from stream_apps.deploy.deployed_app import DeployedApp
+    from stream_apps.deploy.operations import Operations
+
     current = settings()
     deployment = Deployment.of(current, name)
-    kind = engine_of(app) if app is not None else deployed(deployment).engine
+    kind = engine_of(app) if app is not None else deployment.deployed_record().engine
     deployment.make()
-    with Telling(console(stderr=True)) as tell, deployment.alone(BUSY_S):
-        yield Operations(current, deployment, engine_named(kind, current), within_s=within_s, tell=tell)
+    with ProgressView(console(stderr=True)) as progress, deployment.alone(BUSY_S):
+        yield Operations(DeployedApp.of(current, deployment, kind), within_s=within_s, progress=progress)
     keeping.begin(current)

@@ -15,7 +15,7 @@ from rich.text import Text
 from stream_apps.deploy.status import AppStatus
 
 COLOURS = {"running": "green", "starting": "yellow", "changing": "yellow", "stopped": "dim"}
-TOLD_ERROR = 160
+ERROR_CHARACTERS = 160
 HEADERS = ("app", "engine", "state", "ver", "up", "lag", "stale", "restarts", "checkpoint")
 
 
@@ -37,7 +37,10 @@ def status_report(found: Sequence[AppStatus], now: float) -> Iterator[Table | Te
     yield table
     for one in found:
         if one.error:
-            yield Text(f"{one.name}: {one.error.splitlines()[0][:TOLD_ERROR] if one.well else one.error}", style="red")
+            yield Text(
+                f"{one.name}: {one.error.splitlines()[0][:ERROR_CHARACTERS] if one.is_as_wanted else one.error}",
+                style="red",
+            )
 
 
 def checkpoint(one: AppStatus) -> str:
@@ -56,7 +59,7 @@ def age(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
-class Telling:
+class ProgressView:
     """Progress on stderr: lines, and a bar while a version catches up. Without a terminal, a line now and then."""
 
     SAY_EVERY_S = 5.0

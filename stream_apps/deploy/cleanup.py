@@ -11,75 +11,73 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from olist.settings import Settings
-from olist.topics.admin import delete_topics
-from olist.topics.broker import Broker
 from stream_apps.app import App
 from stream_apps.app_topics import FIRST_GENERATION, generation_name, staged_app
-from stream_apps.deploy.store import Deployment, place
-from stream_apps.engine import Engine, Place
+from stream_apps.deploy.deployed_app import DeployedApp
+from stream_apps.deploy.store import Deployment
+from stream_apps.engine import Version
 from stream_apps.loader import loaded
 from stream_apps.records import Record
 from stream_apps.savepoints import own, remove_older
 
 
-def tidy(settings: Settings, deployment: Deployment, engine: Engine, record: Record) -> None:
+def tidy(app: DeployedApp, record: Record) -> None:
     """Remove every version but the current and the previous one. None else may run."""
     kept = {number for number in (record.current, record.previous) if number is not None}
     generations = {record.versions[number].generation for number in kept}
-    needed = named(deployment, kept)
-    for where in _there(deployment, record):
-        if where.generation not in generations:
-            engine.forget(where)
-            _delete_staged(settings, [where])
-        if where.number not in kept:
-            engine.discard(where, own(deployment.standing(where.number), needed))
-    deployment.write(replace(record, versions={number: record.versions[number] for number in kept}))
+    needed = named_states(app.deployment, kept)
+    for version in _versions(app.deployment, record):
+        if version.generation not in generations:
+            app.engine.forget(version)
+            _delete_staged(app, [version])
+        if version.number not in kept:
+            app.engine.discard(version.having(own(version.state, needed)))
+    app.deployment.write(replace(record, versions={number: record.versions[number] for number in kept}))
     for number in set(record.versions) - kept:
-        shutil.rmtree(deployment.version(number), ignore_errors=True)
-    remove_older(deployment.state, needed)
+        shutil.rmtree(app.deployment.folder(number), ignore_errors=True)
+    remove_older(app.deployment.states, needed)
 
 
-def named(deployment: Deployment, versions: Iterable[int]) -> set[str]:
-    """The states that versions go on from."""
-    return {state for number in versions for state in deployment.standing(number).states}
+def named_states(deployment: Deployment, versions: Iterable[int]) -> set[str]:
+    """The checkpoints and savepoints that versions go on from."""
+    return {path for number in versions for path in deployment.state_of(number).states}
 
 
-def doomed(settings: Settings, deployment: Deployment, engine: Engine, record: Record) -> list[str]:
+def planned_removals(app: DeployedApp, record: Record) -> list[str]:
     """What `remove` removes, in words."""
-    places = _there(deployment, record)
-    told = [line for where in places for line in engine.owned(where)]
-    if staged := _staged(settings, places):
-        told += [f"topic {name}" for name in Broker(settings).names() if name in staged]
-    return list(dict.fromkeys([*told, str(deployment.path)]))
+    versions = _versions(app.deployment, record)
+    listed = [line for version in versions for line in app.engine.owned(version)]
+    if staged := _staged(app.settings, versions):
+        listed += [f"topic {name}" for name in app.kafka.topic_names() if name in staged]
+    return list(dict.fromkeys([*listed, str(app.deployment.path)]))
 
 
-def remove(settings: Settings, deployment: Deployment, engine: Engine, record: Record) -> None:
+def remove(app: DeployedApp, record: Record) -> None:
     """End every version and remove it, its groups, its own topics and what it staged. The app's output topics stay."""
-    places = _there(deployment, record)
-    for where in places:
-        standing = engine.cancel(where, deployment.standing(where.number))
-        deployment.stand(where.number, standing)
-        engine.discard(where, standing)
-        engine.forget(where)
-    _delete_staged(settings, places)
-    deployment.remove()
+    versions = _versions(app.deployment, record)
+    for version in versions:
+        ended = app.save(version, app.engine.cancel(version))
+        app.engine.discard(ended)
+        app.engine.forget(ended)
+    _delete_staged(app, versions)
+    app.deployment.remove()
 
 
-def _there(deployment: Deployment, record: Record) -> list[Place]:
+def _versions(deployment: Deployment, record: Record) -> list[Version]:
     """Its versions, without those whose files are gone: whoever removed them had removed all else before."""
-    places = [place(deployment, record, number) for number in sorted(record.versions)]
-    return [where for where in places if where.code.exists()]
+    versions = [deployment.version(record, number) for number in sorted(record.versions)]
+    return [version for version in versions if version.code.exists()]
 
 
-def _delete_staged(settings: Settings, places: Iterable[Place]) -> None:
-    if topics := _staged(settings, places):
-        delete_topics(settings, topics)
+def _delete_staged(app: DeployedApp, versions: Iterable[Version]) -> None:
+    if topics := _staged(app.settings, versions):
+        app.kafka.delete_topics(topics)
 
 
-def _staged(settings: Settings, places: Iterable[Place]) -> list[str]:
+def _staged(settings: Settings, versions: Iterable[Version]) -> list[str]:
     """The first generation has nothing to take the place of."""
-    later = [where for where in places if where.generation != FIRST_GENERATION]
-    return [topic for where in later for topic in staged_topics(settings, loaded(where.code), where.generation)]
+    later = [version for version in versions if version.generation != FIRST_GENERATION]
+    return [topic for one in later for topic in staged_topics(settings, loaded(one.code), one.generation)]
 
 
 def staged_topics(settings: Settings, app: App, generation: int) -> list[str]:

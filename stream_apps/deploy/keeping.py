@@ -1,7 +1,7 @@
-"""Begin and end the keeper of a home. `olist up` and `olist down` call `begin` and `end` by entry point.
+"""Begin and end the supervisor of a home's apps. `olist up` and `olist down` call `begin` and `end` by entry point.
 
-The keeper is one detached process per home that holds a lock for as long as it lives. Killed, it harms nothing: jobs
-and workers go on, and the next `olist apps` command begins it again when something is wanted.
+The supervisor is one detached process per home that holds a lock for as long as it lives. Killed, it harms nothing:
+jobs and workers go on, and the next `olist apps` command begins it again when something is wanted.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from stream_apps.deploy.store import apps_folder, deployments
 from stream_apps.faust.worker_processes import end_processes, workers_within
 from stream_apps.records import Record
 
-KEEPER = "apps-keeper"
+LOG = "apps-keeper"  # as it has been called from the first release on, as its lock's folder
 FLINK_SERVERS = ("jobmanager", "taskmanager")
 BEGINS_WITHIN_S = 30.0
 ENDS_WITHIN_S = 30.0
-LOOK_EVERY_S = 0.05
+CHECK_EVERY_S = 0.05
 
 
-def keeper_home(settings: Settings) -> Home:
-    """Where the keeper's lock lies."""
+def supervisor_home(settings: Settings) -> Home:
+    """Where the supervisor's lock lies."""
     return Home(apps_folder(settings) / ".keeper")
 
 
-def keeper(settings: Settings) -> int | None:
-    """Pid of the living keeper."""
-    return keeper_home(settings).supervisor()
+def supervisor_pid(settings: Settings) -> int | None:
+    """Pid of the living supervisor of this home's apps."""
+    return supervisor_home(settings).supervisor()
 
 
 def needs(settings: Settings) -> Sequence[str]:
@@ -46,35 +46,35 @@ def needs(settings: Settings) -> Sequence[str]:
 
 
 def begin(settings: Settings) -> None:
-    """Begin the keeper when something is wanted here and none lives; return when it does.
+    """Begin the supervisor when something is wanted here and none lives; return when it does.
 
     Raises:
         StackError: it ended at once; its log's last lines are told.
     """
-    if keeper(settings) is not None or not any(_wanted(settings)):
+    if supervisor_pid(settings) is not None or not any(_wanted(settings)):
         return
     absolute = settings.model_copy(update={"home": settings.home.resolve(), "cache": settings.cache.resolve()})
-    keeper_home(absolute).make()
-    log = Home(absolute.home).log(KEEPER)
+    supervisor_home(absolute).make()
+    log = Home(absolute.home).log(LOG)
     launch = Launch(
         (sys.executable, "-P", "-m", "stream_apps.deploy.supervisor"), cwd=absolute.home, env=absolute.environment()
     )
     process = spawn(launch, log, None)
-    began = _until(lambda: keeper(settings) is not None or process.poll() is not None, BEGINS_WITHIN_S)
-    if not began or keeper(settings) is None:
+    began = _until(lambda: supervisor_pid(settings) is not None or process.poll() is not None, BEGINS_WITHIN_S)
+    if not began or supervisor_pid(settings) is None:
         tail = "\n".join(last_lines(log, 15))
-        raise StackError(f"the keeper of the apps did not begin:\n{tail}", hint="`olist apps status` tries again")
+        raise StackError(f"the supervisor of the apps did not begin:\n{tail}", hint="`olist apps status` tries again")
 
 
 def end(settings: Settings) -> None:
-    """End the keeper and the workers of every app; what is wanted stays wanted."""
+    """End the supervisor and the workers of every app; what is wanted stays wanted."""
     for how in (signal.SIGTERM, signal.SIGKILL):
-        pid = keeper(settings)
+        pid = supervisor_pid(settings)
         if pid is None:
             break
         with suppress(ProcessLookupError):
             os.kill(pid, how)
-        _until(lambda: keeper(settings) is None, ENDS_WITHIN_S)
+        _until(lambda: supervisor_pid(settings) is None, ENDS_WITHIN_S)
     end_workers(settings)
 
 
@@ -84,7 +84,7 @@ def data(settings: Settings) -> list[Path]:
 
 
 def end_workers(settings: Settings) -> None:
-    """End every worker process of this home, with or without a keeper, written down or not."""
+    """End every worker process of this home, with or without a supervisor, written down or not."""
     end_processes(workers_within(f"{apps_folder(settings)}/"))
 
 
@@ -100,5 +100,5 @@ def _until(condition: Callable[[], bool], within_s: float) -> bool:
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(CHECK_EVERY_S)
     return True

@@ -57,3 +57,15 @@ def distances(states: Iterable[TopicState], stands: Offsets) -> dict[Where, int]
             if end > first:
                 found[state.topic, p] = end - first
     return found
+
+
+def is_as_far(old: Offsets, new: Offsets, states: Iterable[TopicState]) -> bool:
+    """True if `new` is nowhere behind `old`. What is no longer on a topic need not be read.
+
+    Where Kafka does not know how far the old one was (it forgets a group that rests), nobody can tell: no.
+    """
+    return all(
+        end == state.first[p] or max(new.get((state.topic, p), 0), state.first[p]) >= old.get((state.topic, p), end)
+        for state in states
+        for p, end in state.end.items()
+    )

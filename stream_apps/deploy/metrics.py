@@ -1,4 +1,4 @@
-"""What the keeper tells of every app on /metrics, those of Faust workers included: they have no port of their own."""
+"""The supervisor's /metrics of every app, those of Faust workers included: they have no port of their own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from olist.errors import OlistError
 from olist.settings import Settings
 from olist.telemetry import DEPLOYED_HEALTHY, DEPLOYED_LAG, DEPLOYED_RESTARTS, DEPLOYED_WAITING
+from stream_apps.deploy.deployed_app import DeployedApp
 from stream_apps.deploy.status import status_of
-from stream_apps.deploy.store import Deployment, deployments, place
+from stream_apps.deploy.store import Deployment, deployments
 from stream_apps.faust.engine import FaustEngine
 from stream_apps.faust.worker_status import WorkerMetrics
 from stream_apps.records import Record
@@ -33,7 +34,7 @@ class Observer:
                 self._observe_unless_deleted(name, deployment, record)
 
     def _observe_unless_deleted(self, name: str, deployment: Deployment, record: Record) -> None:
-        """Looking takes seconds and holds up nobody, a `delete` neither: its files may go while they are read."""
+        """To observe takes seconds and holds up nobody, a `delete` neither: its files may go while they are read."""
         try:
             self._observe(name, deployment, record)
         except (FileNotFoundError, OlistError):
@@ -41,16 +42,16 @@ class Observer:
                 raise
 
     def _observe(self, name: str, deployment: Deployment, record: Record) -> None:
+        app = DeployedApp.of(self.settings, deployment, record.engine)
         shown = self._shown.setdefault(name, WorkerMetrics(name))
-        if record.engine == "faust":
-            standing = deployment.standing(record.current)
-            shown.show(FaustEngine(self.settings).told(place(deployment, record, record.current), standing))
-        told = status_of(self.settings, deployment, record)
-        DEPLOYED_HEALTHY.labels(name).set(told.healthy)
-        DEPLOYED_RESTARTS.labels(name).set(told.restarts)
-        if told.lag is not None and told.freshness_s is not None:
-            DEPLOYED_LAG.labels(name).set(told.lag)
-            DEPLOYED_WAITING.labels(name).set(told.freshness_s)
+        if isinstance(app.engine, FaustEngine):
+            shown.show(app.engine.statuses(app.current(record)))
+        status = status_of(app, record)
+        DEPLOYED_HEALTHY.labels(name).set(status.healthy)
+        DEPLOYED_RESTARTS.labels(name).set(status.restarts)
+        if status.lag is not None and status.freshness_s is not None:
+            DEPLOYED_LAG.labels(name).set(status.lag)
+            DEPLOYED_WAITING.labels(name).set(status.freshness_s)
 
     def _forget(self, name: str) -> None:
         """A deleted app is not an unhealthy one."""

@@ -20,12 +20,12 @@ from typing import IO
 from olist.errors import BadInput
 from olist.settings import Settings
 from olist.stack.home import Home
-from stream_apps.engine import Engine, Place
+from stream_apps.engine import Engine, Version
 from stream_apps.loader import load_app
-from stream_apps.records import Record, Standing, Version, read, write
+from stream_apps.records import Record, VersionRecord, VersionState, read, write
 
-RECORD, LOCK = "record.json", "lock"
-LOOK_EVERY_S = 0.05
+RECORD, LOCK, STATE = "record.json", "lock", "standing.json"
+RETRY_EVERY_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,33 +45,53 @@ class Deployment:
         return self.path.name
 
     @property
-    def state(self) -> Path:
+    def states(self) -> Path:
         """Where the engine keeps checkpoints and savepoints."""
         return self.path / "state"
 
-    def version(self, number: int) -> Path:
+    def folder(self, number: int) -> Path:
         """The folder of a version: the app's file as it was, and what was rendered from it."""
         return self.path / str(number)
 
+    def version(self, record: Record, number: int) -> Version:
+        """A version of the record, with the state that it has now."""
+        return self.new_version(number, record.versions[number].generation, record.parallelism)
+
+    def new_version(self, number: int, generation: int, parallelism: int) -> Version:
+        """As `version`, for one that no record has."""
+        state = self.state_of(number)
+        return Version(self.name, self.folder(number), self.states, number, generation, parallelism, state)
+
     def code(self, number: int) -> Path:
         """A version's own copy of the app's file."""
-        return self.version(number) / f"{self.name}.py"
+        return self.folder(number) / f"{self.name}.py"
 
     def record(self) -> Record | None:
         """What is wanted, or None when the app was never deployed."""
         return read(self.path / RECORD, Record)
 
+    def deployed_record(self) -> Record:
+        """As `record`, of an app that must be deployed.
+
+        Raises:
+            BadInput: it is not.
+        """
+        record = self.record()
+        if record is None:
+            raise BadInput(f"{self.name} is not deployed", hint=f"olist apps deploy {self.name}")
+        return record
+
     def write(self, record: Record) -> None:
         """Replace the record."""
         write(self.path / RECORD, record)
 
-    def standing(self, number: int) -> Standing:
-        """Where a version's state stands."""
-        return read(self.version(number) / "standing.json", Standing) or Standing()
+    def state_of(self, number: int) -> VersionState:
+        """The state of a version."""
+        return read(self.folder(number) / STATE, VersionState) or VersionState()
 
-    def stand(self, number: int, standing: Standing) -> None:
-        """Replace a version's standing."""
-        write(self.version(number) / "standing.json", standing)
+    def save_state(self, number: int, state: VersionState) -> None:
+        """Replace a version's state."""
+        write(self.folder(number) / STATE, state)
 
     def make(self) -> None:
         """Create the folder, so that one can be alone with it."""
@@ -107,7 +127,7 @@ class Deployment:
                 if time.monotonic() >= deadline:
                     file.seek(0)
                     raise Busy(self.name, file.read().decode() or "another process")
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(RETRY_EVERY_S)
             file.truncate(0)
             file.write(f"pid {os.getpid()}".encode())
             file.flush()
@@ -152,17 +172,7 @@ DRAFT = 0
 """The number of the folder of a version that is only looked at: `--plan` and the question whether anything differs."""
 
 
-def place(deployment: Deployment, record: Record, number: int) -> Place:
-    """A version, as an engine needs to know it."""
-    return placed(deployment, number, record.versions[number].generation, record.parallelism)
-
-
-def placed(deployment: Deployment, number: int, generation: int, parallelism: int) -> Place:
-    """As `place`, for a version that no record holds."""
-    return Place(deployment.name, deployment.version(number), deployment.state, number, generation, parallelism)
-
-
-def make(engine: Engine, where: Place, code: Path, now: float, *, after: Place | None = None) -> Version:
+def make(engine: Engine, version: Version, code: Path, now: float, *, after: Version | None = None) -> VersionRecord:
     """Copy the file, render it, and say what was made; a folder left by one that was never begun is replaced.
 
     `after` is the version whose state it is to take over.
@@ -170,11 +180,13 @@ def make(engine: Engine, where: Place, code: Path, now: float, *, after: Place |
     Raises:
         BadInput: the file is no app.
     """
-    shutil.rmtree(where.folder, ignore_errors=True)
-    where.folder.mkdir(parents=True)
-    shutil.copyfile(code, where.code)
-    engine.render(load_app(where.code), where, after=after)
-    return Version(number=where.number, generation=where.generation, digest=digest(code), made=now)
+    shutil.rmtree(version.folder, ignore_errors=True)
+    version.folder.mkdir(parents=True)
+    shutil.copyfile(code, version.code)
+    engine.render(load_app(version.code), version)
+    if after is not None:
+        engine.link(after, version)
+    return VersionRecord(number=version.number, generation=version.generation, digest=digest(code), made=now)
 
 
 def digest(code: Path) -> str:
@@ -182,16 +194,16 @@ def digest(code: Path) -> str:
     return hashlib.sha256(code.read_bytes()).hexdigest()
 
 
-def difference(old: Place, new: Place) -> str:
+def difference(old: Version, new: Version) -> str:
     """A unified diff of every file of two versions; empty when they are equal."""
-    names = sorted({path.name for where in (old, new) for shown in SHOWN for path in where.folder.glob(shown)})
+    names = sorted({path.name for version in (old, new) for shown in SHOWN for path in version.folder.glob(shown)})
     return "".join(_diff(old.folder / name, new.folder / name, old, new) for name in names)
 
 
-def _diff(before: Path, after: Path, old: Place, new: Place) -> str:
-    told = f"version {new.number}" if new.number != DRAFT else "working tree"
+def _diff(before: Path, after: Path, old: Version, new: Version) -> str:
+    newer = f"version {new.number}" if new.number != DRAFT else "working tree"
     return "".join(
-        unified_diff(_lines(before), _lines(after), f"{before.name} (version {old.number})", f"{after.name} ({told})")
+        unified_diff(_lines(before), _lines(after), f"{before.name} (version {old.number})", f"{after.name} ({newer})")
     )
 
 

@@ -21,12 +21,12 @@ from olist.stack.home import Home
 from olist.stack.local import Stack
 from olist.stop_signals import set_on_signal
 from olist.telemetry import configure_logging, serve_metrics
-from stream_apps.deploy.engines import engine_named
-from stream_apps.deploy.keeping import FLINK_SERVERS, end_workers, keeper_home
+from stream_apps.deploy.deployed_app import DeployedApp
+from stream_apps.deploy.keeping import FLINK_SERVERS, end_workers, supervisor_home
 from stream_apps.deploy.metrics import Observer
-from stream_apps.deploy.reconcile import tend
+from stream_apps.deploy.reconcile import reconcile
 from stream_apps.deploy.store import Busy, Deployment, deployments
-from stream_apps.records import Engine as Named
+from stream_apps.records import EngineName
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
@@ -42,7 +42,7 @@ class FlinkServers:
     not_before: float = 0.0
     pause_s: float = FIRST_PAUSE_S
 
-    def mend(self) -> None:
+    def restart_crashed(self) -> None:
         """Start what has crashed. In vain, it waits before it tries again, longer each time."""
         if self.settings.flink is not None or time.monotonic() < self.not_before:
             return
@@ -60,17 +60,17 @@ class FlinkServers:
         self.pause_s = FIRST_PAUSE_S
 
 
-LOOK_EVERY_S = 1.0
-SERVERS_GONE_S = 5
-"""So many looks in a row without the servers' supervisor, once there was one, mean that they were stopped."""
+OBSERVE_EVERY_S = 1.0
+SERVERS_GONE_ROUNDS = 5
+"""So many rounds in a row without the servers' supervisor, once there was one, mean that they were stopped."""
 MOST_AT_ONCE = 8
 METRICS_EVERY_S = 10.0
 
 log = structlog.get_logger()
 
 
-class Keeper:
-    """The loop. Each deployment is tended on a thread, so that a slow start holds up no other."""
+class Supervisor:
+    """The loop. Each deployment is reconciled on a thread, so that a slow start holds up no other."""
 
     def __init__(self, current: Settings) -> None:
         self.settings = current
@@ -78,68 +78,68 @@ class Keeper:
         self.pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="app")
         self.work: dict[str, Future[object]] = {}
         self.servers = FlinkServers(current)
-        self.told: dict[str, str] = {}
+        self.reported: dict[str, str] = {}
         self.saw_supervisor = False
-        self.looks_without = 0
+        self.rounds_without = 0
         self.observer, self.metrics_due = Observer(current), 0.0
 
     def run(self) -> None:
-        """Until told to end, or the servers are gone. Where another keeper lives, there is nothing to do."""
+        """Until told to end, or the servers are gone. Where another supervisor lives, there is nothing to do."""
         try:
-            self.lock = keeper_home(self.settings).claim()  # held until the process is gone
+            self.lock = supervisor_home(self.settings).claim()  # held until the process is gone
         except StackError:
-            log.info("another keeper lives here")
+            log.info("another supervisor lives here")
             return
         set_on_signal(self.stopping)
         serve_metrics(self.settings)
-        while not self.stopping.wait(LOOK_EVERY_S):
+        while not self.stopping.wait(OBSERVE_EVERY_S):
             if self._servers_gone():
                 log.warning("the servers of this home were stopped; ending the workers")
                 end_workers(self.settings)
                 break
-            self._look()
+            self._round()
         self.pool.shutdown(wait=False, cancel_futures=True)
 
     def _servers_gone(self) -> bool:
         """Were they stopped? A home whose servers are all elsewhere never had a supervisor."""
         there = Home(self.settings.home.resolve()).supervisor() is not None
         self.saw_supervisor = self.saw_supervisor or there
-        self.looks_without = 0 if there or not self.saw_supervisor else self.looks_without + 1
-        return self.looks_without >= SERVERS_GONE_S
+        self.rounds_without = 0 if there or not self.saw_supervisor else self.rounds_without + 1
+        return self.rounds_without >= SERVERS_GONE_ROUNDS
 
-    def _look(self) -> None:
+    def _round(self) -> None:
         found = deployments(self.settings)
         records = {name: record for name, deployment in found.items() if (record := deployment.record())}
         if any(record.engine == "flink" and record.wanted == "running" for record in records.values()):
-            self._do(":servers", self.servers.mend)
+            self._do(":servers", self.servers.restart_crashed)
         for name, record in records.items():
             if record.target == "local":
-                self._do(name, partial(self._tend, found[name], record.engine))
+                self._do(name, partial(self._reconcile, found[name], record.engine))
         if self.settings.metrics_port is not None and time.monotonic() >= self.metrics_due:
             self.metrics_due = time.monotonic() + METRICS_EVERY_S
             self._do(":metrics", self.observer.observe)
 
     def _do(self, what: str, job: Callable[[], object]) -> None:
-        """On a thread, unless the last of its kind is still under way; trouble is told once, until it changes."""
+        """On a thread, unless the last of its kind is still under way; trouble is reported once, until it changes."""
         before = self.work.get(what)
         if before is not None and not before.done():
             return
         if before is not None:
-            self._tell(what, before.exception())
+            self._report(what, before.exception())
         self.work[what] = self.pool.submit(job)
 
-    def _tell(self, what: str, error: BaseException | None) -> None:
-        told = "" if error is None else str(error)
-        if told != self.told.get(what, "") and error is not None:
+    def _report(self, what: str, error: BaseException | None) -> None:
+        reason = "" if error is None else str(error)
+        if reason != self.reported.get(what, "") and error is not None:
             if not isinstance(error, OlistError):
                 raise error
-            log.warning("waiting" if isinstance(error, ServerTrouble) else "trouble", app=what, reason=told)
-        self.told[what] = told
+            log.warning("waiting" if isinstance(error, ServerTrouble) else "trouble", app=what, reason=reason)
+        self.reported[what] = reason
 
-    def _tend(self, deployment: Deployment, kind: Named) -> None:
+    def _reconcile(self, deployment: Deployment, kind: EngineName) -> None:
         try:
             with deployment.alone():
-                tend(self.settings, deployment, engine_named(kind, self.settings))
+                reconcile(DeployedApp.of(self.settings, deployment, kind))
         except Busy:
             return
 
@@ -148,7 +148,7 @@ def main() -> None:
     """Run with the settings of the environment."""
     current = settings()
     configure_logging(current)
-    Keeper(current).run()
+    Supervisor(current).run()
 
 
 if __name__ == "__main__":

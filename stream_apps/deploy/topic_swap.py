@@ -23,7 +23,7 @@ from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_state
 from olist.topics.reader import read
 from stream_apps.app_topics import staged_topic
-from stream_apps.engine import Place
+from stream_apps.engine import Version
 
 Rows = Mapping[bytes, bytes | None]
 """Key -> the newest value on the topic; None is a tombstone."""
@@ -41,13 +41,13 @@ class Replaced(msgspec.Struct, frozen=True):
     rows: list[tuple[bytes, bytes | None]]
 
 
-def kept_rows(place: Place) -> Path:
+def kept_rows(version: Version) -> Path:
     """Where the rows of a version are kept while another's are in their place.
 
     The current version has this file only while an exchange is under way: whoever finds it there, and nobody at work,
     puts the rows back.
     """
-    return place.folder / "replaced.msgpack"
+    return version.folder / "replaced.msgpack"
 
 
 def latest(settings: Settings, topic: str) -> dict[bytes, bytes | None]:

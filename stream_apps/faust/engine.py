@@ -27,14 +27,14 @@ from olist.topics.broker import Broker
 from stream_apps.app import App, FaustApp
 from stream_apps.app_topics import FOREGROUND, generation_name
 from stream_apps.consumer_groups import delete_group
-from stream_apps.engine import Observation, Place, Verdict
+from stream_apps.engine import Observation, Verdict, Version
 from stream_apps.faust.names import Names, names
 from stream_apps.faust.repartition import tables_read
 from stream_apps.faust.state_compatibility import described, obstacles
 from stream_apps.faust.worker_processes import STATUS, alive, end_processes, workers_within
 from stream_apps.faust.worker_status import Status
 from stream_apps.loader import loaded
-from stream_apps.records import Standing, Worker
+from stream_apps.records import VersionState, Worker
 
 DESCRIPTION = "app.json"
 WORKER = "worker-"
@@ -53,107 +53,108 @@ class FaustEngine:
         self.of_workers = settings.model_copy(update={"home": home, "metrics_port": None})
         self.home = Home(home)
 
-    def render(self, app: App, place: Place, *, after: Place | None) -> None:  # noqa: ARG002 - as the protocol has it
+    def render(self, app: App, version: Version) -> None:
         """A description of inputs, outputs and state: the worker runs the file itself."""
         assert isinstance(app, FaustApp)
-        (place.folder / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(described(app))) + b"\n")
+        (version.folder / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(described(app))) + b"\n")
 
-    def start(self, place: Place, standing: Standing, *, resume: str) -> Standing:  # noqa: ARG002 - the group resumes
+    def link(self, old: Version, new: Version) -> None:
+        """Nothing to do: states are found by their keys, which any version makes alike."""
+
+    def start(self, version: Version) -> VersionState:
         """Start the workers that are missing, and end those that nobody knows of.
 
-        Those of the foreground end with this process, however it ends.
+        They go on from where the group stands. Those of the foreground end with this process, however it ends.
 
         Raises:
             ServerTrouble: Kafka is away, and they would end at once.
         """
         Broker(self.settings).names()
-        known = dict(enumerate(standing.workers[: place.parallelism]))
+        known = dict(enumerate(version.state.workers[: version.parallelism]))
         running = {slot: worker for slot, worker in known.items() if alive(worker) is not None}
-        end_processes(self._all(place, standing) - set(running.values()))
-        workers = [
-            running.get(slot) or self._spawn(place, slot, staged=standing.staged) for slot in range(place.parallelism)
-        ]
-        return replace(standing, workers=tuple(workers), started=time.time())
+        end_processes(self._all(version) - set(running.values()))
+        workers = [running.get(slot) or self._spawn(version, slot) for slot in range(version.parallelism)]
+        return replace(version.state, workers=tuple(workers), started=time.time())
 
-    def _all(self, place: Place, standing: Standing) -> set[Worker]:
+    def _all(self, version: Version) -> set[Worker]:
         """Its workers, those included whose starter was killed before it could write them down."""
-        known = {worker.pid: worker for worker in standing.workers if alive(worker) is not None}
-        there = workers_within(str(place.folder / WORKER))
+        known = {worker.pid: worker for worker in version.state.workers if alive(worker) is not None}
+        there = workers_within(str(version.folder / WORKER))
         return {*known.values(), *(worker for worker in there if worker.pid not in known)}
 
-    def _spawn(self, place: Place, slot: int, *, staged: bool) -> Worker:
-        generation, status = generation_name(place.generation), self._status_file(place, slot)
+    def _spawn(self, version: Version, slot: int) -> Worker:
+        generation, status = generation_name(version.generation), self._status_file(version, slot)
         status.unlink(missing_ok=True)
-        arguments = ["--file", str(place.code), STATUS, str(status), "--instance", f"{place.name}-{slot}"]
+        arguments = ["--file", str(version.code), STATUS, str(status), "--instance", f"{version.name}-{slot}"]
         arguments += ["--generation", generation] if generation else []
-        arguments += ["--staged"] if staged else []
-        argv = (sys.executable, "-P", "-m", "stream_apps.faust.worker", place.name, *arguments)
+        arguments += ["--staged"] if version.state.staged else []
+        argv = (sys.executable, "-P", "-m", "stream_apps.faust.worker", version.name, *arguments)
         launch = Launch(argv, cwd=self.home.path, env=self.of_workers.environment())
-        dies = SIGTERM if place.generation == FOREGROUND else None
-        process = spawn(launch, self._log(place, slot), dies)
+        dies = SIGTERM if version.generation == FOREGROUND else None
+        process = spawn(launch, self._log(version, slot), dies)
         return Worker(process.pid, psutil.Process(process.pid).create_time())
 
-    def observe(self, place: Place, standing: Standing) -> Observation:
+    def observe(self, version: Version) -> Observation:
         """What the workers' processes and status files say: healthy are those that have run for a while and say so."""
-        if not standing.workers:
+        state = version.state
+        if not state.workers:
             return Observation(phase="absent")
-        common: dict[str, Any] = {"since": standing.started}
-        for slot, worker in enumerate(standing.workers):
+        common: dict[str, Any] = {"since": state.started}
+        for slot, worker in enumerate(state.workers):
             if alive(worker) is None:
-                return Observation(phase="failed", error=self._last_words(place, slot), **common)
-        told = [self._status(place, slot) for slot in range(len(standing.workers))]
+                return Observation(phase="failed", error=self._last_words(version, slot), **common)
+        statuses = [self._status(version, slot) for slot in range(len(state.workers))]
         now = time.time()
-        if any(one is not None and now - one.at_s > STALE_S for one in told):
+        if any(one is not None and now - one.at_s > STALE_S for one in statuses):
             return Observation(phase="failing", error=f"a worker has said nothing for {STALE_S:.0f} s", **common)
-        if all(one is not None and one.phase == "running" for one in told):
-            return Observation(phase="running", settled=self._is_steady(standing, now), **common)
+        if all(one is not None and one.phase == "running" for one in statuses):
+            return Observation(phase="running", settled=self._is_steady(state, now), **common)
         return Observation(phase="starting", **common)
 
-    def _is_steady(self, standing: Standing, now: float) -> bool:
-        return now - standing.started >= self.settings.app_steady_s
+    def _is_steady(self, state: VersionState, now: float) -> bool:
+        return now - state.started >= self.settings.app_steady_s
 
-    def _last_words(self, place: Place, slot: int) -> str:
-        told = self._status(place, slot)
-        if told is not None and told.error:
-            return told.error
-        return "\n".join(["it ended; the last lines of its log:", *last_lines(self._log(place, slot), SHOWN_LINES)])
+    def _last_words(self, version: Version, slot: int) -> str:
+        status = self._status(version, slot)
+        if status is not None and status.error:
+            return status.error
+        return "\n".join(["it ended; the last lines of its log:", *last_lines(self._log(version, slot), SHOWN_LINES)])
 
-    def told(self, place: Place, standing: Standing) -> list[Status]:
-        """What the workers that run have told last of themselves."""
-        running = [slot for slot, worker in enumerate(standing.workers) if alive(worker) is not None]
-        return [status for slot in running if (status := self._status(place, slot)) is not None]
+    def statuses(self, version: Version) -> list[Status]:
+        """The newest status of each worker that runs."""
+        running = [slot for slot, worker in enumerate(version.state.workers) if alive(worker) is not None]
+        return [status for slot in running if (status := self._status(version, slot)) is not None]
 
-    def savepoint(self, place: Place, standing: Standing) -> Standing:  # noqa: ARG002 - as the protocol has it
+    def savepoint(self, version: Version) -> VersionState:
         """Refused: there is nothing to do.
 
         Raises:
             BadInput: always.
         """
         raise BadInput(
-            f"{place.name} keeps its state on the topic {self._names(place).state}: it is written down always",
+            f"{version.name} keeps its state on the topic {self._names(version).state}: it is written down always",
             hint="`olist apps stop` ends it with everything committed",
         )
 
-    def stop(self, place: Place, standing: Standing, *, drain: bool = False) -> Standing:  # noqa: ARG002 - no windows
+    def stop(self, version: Version) -> VersionState:
         """Ask the workers to end; each commits first."""
-        end_processes(self._all(place, standing))
-        return replace(standing, workers=())
+        end_processes(self._all(version))
+        return replace(version.state, workers=())
 
-    def cancel(self, place: Place, standing: Standing) -> Standing:
+    def drain(self, version: Version) -> VersionState:
+        """As `stop`: timers are of event time, and fire when that has come."""
+        return self.stop(version)
+
+    def cancel(self, version: Version) -> VersionState:
         """As `stop`: what is written twice changes nothing."""
-        return self.stop(place, standing)
+        return self.stop(version)
 
-    def resume_from(self, place: Place, standing: Standing) -> str:  # noqa: ARG002 - as the protocol has it
-        """Nothing to name."""
-        return ""
+    def check_restorable(self, version: Version) -> None:
+        """Nothing to do: the workers ask Kafka for their states and positions themselves."""
 
-    def restorable(self, resume: str) -> bool:  # noqa: ARG002 - as the protocol has it
-        """The group is asked by the workers themselves."""
-        return True
-
-    def carries(self, old: Place, new: Place) -> Verdict:
+    def carries(self, old: Version, new: Version) -> Verdict:
         """From the states' schemas. What a changed `fold` means by the same fields nobody can tell."""
-        before, after = (msgspec.json.decode((place.folder / DESCRIPTION).read_bytes()) for place in (old, new))
+        before, after = (msgspec.json.decode((version.folder / DESCRIPTION).read_bytes()) for version in (old, new))
         if found := list(obstacles(before, after)):
             return Verdict("state refused", "; ".join(found))
         return Verdict(
@@ -162,50 +163,50 @@ class FaustEngine:
             "a changed fold holds for changes from now on, --rebuild applies it to all",
         )
 
-    def group(self, place: Place) -> str:
+    def group(self, version: Version) -> str:
         """The generation's."""
-        return self._names(place).group
+        return self._names(version).group
 
-    def topics(self, place: Place) -> list[str]:
+    def topics(self, version: Version) -> list[str]:
         """The inputs, and what is forwarded from some of them."""
-        inputs = [contract.topic(self.settings.topic_prefix) for contract in tables_read(self._app(place))]
-        return [*inputs, self._names(place).by_key]
+        inputs = [contract.topic(self.settings.topic_prefix) for contract in tables_read(self._app(version))]
+        return [*inputs, self._names(version).by_key]
 
-    def owned(self, place: Place) -> list[str]:
+    def owned(self, version: Version) -> list[str]:
         """Its group and two topics."""
-        own = self._names(place)
+        own = self._names(version)
         return [f"consumer group {own.group}", f"topic {own.by_key}", f"topic {own.state}"]
 
-    def forget(self, place: Place) -> None:
+    def forget(self, version: Version) -> None:
         """Delete them."""
-        own = self._names(place)
+        own = self._names(version)
         delete_group(self.settings, own.group)
         delete_topics(self.settings, [own.by_key, own.state])
 
-    def discard(self, place: Place, standing: Standing) -> None:
-        """Nothing of one version alone is kept."""
+    def discard(self, version: Version) -> None:
+        """Nothing to do: no state is one version's alone."""
 
-    def logs(self, place: Place) -> list[Path]:
+    def logs(self, version: Version) -> list[Path]:
         """One per worker."""
-        return [self._log(place, slot) for slot in range(place.parallelism)]
+        return [self._log(version, slot) for slot in range(version.parallelism)]
 
-    def _log(self, place: Place, slot: int) -> Path:
-        generation = generation_name(place.generation)
-        return self.home.log("-".join(filter(None, ("app", place.name, generation, str(slot)))))
+    def _log(self, version: Version, slot: int) -> Path:
+        generation = generation_name(version.generation)
+        return self.home.log("-".join(filter(None, ("app", version.name, generation, str(slot)))))
 
-    def _status_file(self, place: Place, slot: int) -> Path:
-        return place.folder / f"{WORKER}{slot}.status"
+    def _status_file(self, version: Version, slot: int) -> Path:
+        return version.folder / f"{WORKER}{slot}.status"
 
-    def _status(self, place: Place, slot: int) -> Status | None:
+    def _status(self, version: Version, slot: int) -> Status | None:
         try:
-            return msgspec.json.decode(self._status_file(place, slot).read_bytes(), type=Status)
+            return msgspec.json.decode(self._status_file(version, slot).read_bytes(), type=Status)
         except FileNotFoundError:
             return None
 
-    def _names(self, place: Place) -> Names:
-        return names(self.settings, self._app(place), generation_name(place.generation))
+    def _names(self, version: Version) -> Names:
+        return names(self.settings, self._app(version), generation_name(version.generation))
 
-    def _app(self, place: Place) -> FaustApp[Any]:
-        app = loaded(place.code)
+    def _app(self, version: Version) -> FaustApp[Any]:
+        app = loaded(version.code)
         assert isinstance(app, FaustApp)
         return app

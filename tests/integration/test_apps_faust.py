@@ -158,7 +158,7 @@ def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Se
     with Load(shop, seed=12) as load:
         olist(shop, "apps", "deploy", NAME, "--file", str(path), "--parallelism", "2")
         expect_rows(shop, path, load, first)
-        before = Deployment.of(shop, NAME).standing(1).workers
+        before = Deployment.of(shop, NAME).state_of(1).workers
         assert len(before) == 2
         taken = f'olist_app_events_total{{app="{NAME}"}}'
         wait_until(lambda: served(shop, taken) >= len(load.orders), "the keeper to tell what both workers took")
@@ -166,25 +166,25 @@ def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Se
         wait_until(lambda: served(shop, healthy) == 1, "the keeper to tell that it is healthy")
         with following(shop, NAME, {f"app-{NAME}-0", f"app-{NAME}-1"}) as newer:
             psutil.Process(before[0].pid).kill()
-            wait_until(lambda: Deployment.of(shop, NAME).standing(1).workers[0] != before[0], "another worker")
+            wait_until(lambda: Deployment.of(shop, NAME).state_of(1).workers[0] != before[0], "another worker")
             assert next(line for line in newer if line.startswith(f"app-{NAME}-0 "))  # read until it comes
-        after = Deployment.of(shop, NAME).standing(1).workers
+        after = Deployment.of(shop, NAME).state_of(1).workers
         assert after[1] == before[1], "the other worker goes on"
         expect_rows(shop, path, load, first)
         wait_until(lambda: settled(shop, version=1), "the app to be healthy again")
         assert status(shop, NAME)["restarts"] == 1
 
-        keeper = keeping.keeper(shop)
+        keeper = keeping.supervisor_pid(shop)
         assert keeper is not None
         psutil.Process(keeper).kill()
-        wait_until(lambda: keeping.keeper(shop) is None, "the end of the keeper")
+        wait_until(lambda: keeping.supervisor_pid(shop) is None, "the end of the keeper")
         assert all(alive(worker) for worker in after), "workers do not mind"
         status(shop, NAME)
-        wait_until(lambda: keeping.keeper(shop) not in (None, keeper), "another keeper")
-        assert Deployment.of(shop, NAME).standing(1).workers == after
+        wait_until(lambda: keeping.supervisor_pid(shop) not in (None, keeper), "another keeper")
+        assert Deployment.of(shop, NAME).state_of(1).workers == after
         expect_rows(shop, path, load, first)
         expect_stopped_restarted_and_scaled(shop, path, load)
-    last = Deployment.of(shop, NAME).standing(1).workers
+    last = Deployment.of(shop, NAME).state_of(1).workers
     keeping.end(shop)
     assert not any(alive(worker) for worker in last), "the end of the stack is the workers' end"
     assert status(shop, NAME)["wanted"] == "running"
@@ -197,20 +197,20 @@ def expect_stopped_restarted_and_scaled(settings: Settings, path: Path, load: Lo
     refused = olist(settings, "apps", "savepoint", NAME, code=1)
     assert f"{NAME} keeps its state on the topic" in refused.stderr
     load.pause()
-    before = deployment.standing(1).workers
+    before = deployment.state_of(1).workers
     olist(settings, "apps", "stop", NAME)
     assert not any(alive(worker) for worker in before)
     load.write(50)
-    stopped = deployment.standing(1)
+    stopped = deployment.state_of(1)
     olist(settings, "apps", "stop", NAME)
-    assert deployment.standing(1) == stopped, "to stop what is stopped changes nothing"
+    assert deployment.state_of(1) == stopped, "to stop what is stopped changes nothing"
     assert status(settings, NAME)["state"] == "stopped"
     wait_until_served(settings, NAME, lag=range(50, 51))
     olist(settings, "apps", "restart", NAME)
-    assert len(deployment.standing(1).workers) == 2
+    assert len(deployment.state_of(1).workers) == 2
     expect_rows(settings, path, load, first)
     olist(settings, "apps", "scale", NAME, "1")
-    assert len(deployment.standing(1).workers) == 1
+    assert len(deployment.state_of(1).workers) == 1
     assert status(settings, NAME)["parallelism"] == 1
     expect_rows(settings, path, load, first)
     load.pause()
@@ -225,7 +225,7 @@ def test_an_app_that_falls_over_at_once_is_not_deployed_and_says_why(shop: Setti
         failed = olist(shop, "apps", "deploy", NAME, "--file", str(path), code=1)
     assert "ZeroDivisionError" in failed.stderr
     assert status(shop, NAME)["state"] == "stopped"
-    assert not Deployment.of(shop, NAME).standing(1).workers
+    assert not Deployment.of(shop, NAME).state_of(1).workers
 
 
 @pytest.mark.timeout(600)
@@ -244,7 +244,7 @@ def test_an_upgrade_whose_command_was_killed_is_undone(shop: Settings, tmp_path:
         record = deployment.record()
         assert record is not None
         assert (record.trying, record.current) == (None, 1)
-        assert not any(alive(worker) for worker in deployment.standing(2).workers)
+        assert not any(alive(worker) for worker in deployment.state_of(2).workers)
         path.write_text(FIRST)
         expect_rows(shop, path, load, first)
 

@@ -19,7 +19,7 @@ from olist.tables import ORDERS, Order
 from olist.topics.admin import ensure_topics
 from stream_apps.deploy import keeping
 from stream_apps.deploy.store import Deployment, deployments
-from stream_apps.records import Record, Standing
+from stream_apps.records import Record, VersionState
 from stream_apps.savepoints import local, savepoints
 from tests.apps import (
     COMMAND_WITHIN_S,
@@ -125,23 +125,23 @@ def record_of(settings: Settings, name: str = NAME) -> Record:
     return record
 
 
-def current(settings: Settings) -> Standing:
+def current(settings: Settings) -> VersionState:
     """Where the version that runs stands."""
-    return Deployment.of(settings, NAME).standing(record_of(settings).current)
+    return Deployment.of(settings, NAME).state_of(record_of(settings).current)
 
 
 def expect_savepoint(settings: Settings, path: str) -> None:
     """It is whole, and the deployment's own."""
     folder = local(path)
     assert folder is not None
-    assert folder.parent == savepoints(Deployment.of(settings, NAME).state)
+    assert folder.parent == savepoints(Deployment.of(settings, NAME).states)
     assert (folder / "_metadata").exists()
 
 
 def expect_restored(settings: Settings, version: int, *, of: int) -> None:
     """A version runs from a version's savepoint. Rows do not tell: without a state a job reads all anew."""
     assert settled(settings, version)
-    running, left = current(settings), Deployment.of(settings, NAME).standing(of)
+    running, left = current(settings), Deployment.of(settings, NAME).state_of(of)
     expect_savepoint(settings, left.savepoint)
     assert local(running.restored) == local(left.savepoint)
     found = requests.get(f"{settings.flink_url}/jobs/{running.job}/checkpoints", timeout=10).json()
@@ -213,29 +213,29 @@ def test_apps_go_on_by_themselves_after_their_cluster_or_their_keeper_was_killed
         expect_rows(shop, path, load, counts)
         expect_rows(shop, twin, load, counts)
 
-        first = {name: Deployment.of(shop, name).standing(1) for name in (NAME, TWIN)}
+        first = {name: Deployment.of(shop, name).state_of(1) for name in (NAME, TWIN)}
         pid = flink_stack.states()["jobmanager"].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         for name in (NAME, TWIN):
-            wait_until(lambda n=name: Deployment.of(shop, n).standing(1).jobs != first[n].jobs, f"{name} again")  # type: ignore[misc]
+            wait_until(lambda n=name: Deployment.of(shop, n).state_of(1).jobs != first[n].jobs, f"{name} again")  # type: ignore[misc]
             wait_until(lambda n=name: settled(shop, version=1, name=n), f"{name} to be healthy again")  # type: ignore[misc]
-            again = Deployment.of(shop, name).standing(1)
+            again = Deployment.of(shop, name).state_of(1)
             assert f"{first[name].job}/chk-" in again.restored, "it goes on from its newest checkpoint"
             assert status(shop, name)["restarts"] >= 1
         expect_rows(shop, path, load, counts)
         expect_rows(shop, twin, load, counts)
 
-        again = Deployment.of(shop, NAME).standing(1)
-        keeper = keeping.keeper(shop)
+        again = Deployment.of(shop, NAME).state_of(1)
+        keeper = keeping.supervisor_pid(shop)
         assert keeper is not None
         psutil.Process(keeper).kill()
-        wait_until(lambda: keeping.keeper(shop) is None, "the end of the keeper")
+        wait_until(lambda: keeping.supervisor_pid(shop) is None, "the end of the keeper")
         expect_rows(shop, path, load, counts)  # the job does not mind
         status(shop, NAME)
-        assert keeping.keeper(shop) not in (None, keeper)
+        assert keeping.supervisor_pid(shop) not in (None, keeper)
         wait_until(lambda: settled(shop, version=1), "the app to be seen healthy")
-        assert Deployment.of(shop, NAME).standing(1).jobs == again.jobs, "the new keeper let the job go on"
+        assert Deployment.of(shop, NAME).state_of(1).jobs == again.jobs, "the new keeper let the job go on"
 
 
 @pytest.mark.timeout(600)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,14 +13,17 @@ from msgspec.structs import replace
 
 from olist.errors import ServerTrouble
 from olist.settings import Settings
-from stream_apps.deploy import reconcile, upgrade
-from stream_apps.deploy.reconcile import tend
-from stream_apps.deploy.store import Deployment, place
+from stream_apps.deploy import upgrade
+from stream_apps.deploy.deployed_app import DeployedApp
+from stream_apps.deploy.lag import Lag
+from stream_apps.deploy.reconcile import reconcile
+from stream_apps.deploy.store import Deployment
 from stream_apps.deploy.topic_swap import kept_rows
-from stream_apps.deploy.upgrade import Change, Outcome
+from stream_apps.deploy.upgrade import Outcome, Upgrade
 from stream_apps.deploy.upgrade_steps import BESIDE, RETURN, TAKE_OVER, End, Step, Table
-from stream_apps.engine import Observation, Place
-from stream_apps.records import Record, Standing, Version
+from stream_apps.engine import Observation, Version
+from stream_apps.records import Record, VersionRecord, VersionState
+from tests.clocks import StoppedClock
 
 SETTINGS = Settings()
 ROADS: dict[str, tuple[Table, Step]] = {
@@ -58,23 +61,26 @@ class World:
         self.rows = f"{old}"
         self.step, self.failing, self.lives, self.writes = "", frozenset[str](), 0, 0
         self.deployment = Watched(path / "a", self)
-        versions = {n: Version(number=n, generation=g, digest="d", made=0.0) for n, g in generations.items()}
+        versions = {n: VersionRecord(number=n, generation=g, digest="d", made=0.0) for n, g in generations.items()}
         record = Record(name="a", engine="flink", wanted=wanted, current=old, versions=versions, proven=True)  # type: ignore[arg-type]
         self.deployment.write(replace(record, previous=new if new < old else None))
         for number in generations:
-            self.deployment.stand(number, Standing())
+            self.deployment.save_state(number, VersionState())
         if new < old:
-            kept_rows(self.place(new)).write_text(f"{new}")
+            kept_rows(self.version(new)).write_text(f"{new}")
         self.new, self.writes = new, 0
-        self.engine: Any = Cluster(self)
+        kafka: Any = Rows(self)
+        cluster: Any = Cluster(self)
+        self.clock = StoppedClock()
+        self.app = DeployedApp(SETTINGS, self.deployment, "flink", kafka, self.clock.clock, lambda *_: cluster)
 
     def record(self) -> Record:
         record = self.deployment.record()
         assert record is not None
         return record
 
-    def place(self, number: int) -> Place:
-        return place(self.deployment, self.record(), number)
+    def version(self, number: int) -> Version:
+        return self.deployment.version(self.record(), number)
 
     def written(self) -> None:
         """Something is written now; the process may not live to do more."""
@@ -94,19 +100,20 @@ class World:
         self.rows = rows
 
     def walk(self, road: str) -> Outcome:
-        walk = Change(SETTINGS, self.deployment, self.engine, new=self.new, within_s=1.0, tell=self.tell)
-        return walk.go(*ROADS[road])
+        upgrade = Upgrade(self.app, new=self.new, inherits=road == "take over", within_s=1.0, progress=self.progress)
+        return upgrade.run(*ROADS[road])
 
-    def tell(self, line: str, *, behind: int | None = None) -> None:
+    def progress(self, line: str, *, behind: int | None = None) -> None:
         self.step = line.removeprefix("a: ") or self.step
 
     def keep(self) -> None:
-        """What the keeper makes of it, while every server is there."""
-        self.step, self.lives, clock = "", 0, count(100.0, 100.0)
+        """What the supervisor makes of it, while every server is there."""
+        self.step, self.lives = "", 0
         for _ in range(5):
-            if tend(SETTINGS, self.deployment, self.engine, lambda: next(clock)) == "leave":
+            self.clock.pause(100.0)
+            if reconcile(self.app) == "leave":
                 return
-        raise AssertionError("the keeper comes to no end")
+        raise AssertionError("the supervisor comes to no end")
 
 
 class Watched(Deployment):
@@ -121,8 +128,8 @@ class Watched(Deployment):
         super().write(record)
         self.world.written()  # type: ignore[attr-defined]
 
-    def stand(self, number: int, standing: Standing) -> None:
-        super().stand(number, standing)
+    def save_state(self, number: int, state: VersionState) -> None:
+        super().save_state(number, state)
         self.world.written()  # type: ignore[attr-defined]
 
 
@@ -132,74 +139,78 @@ class Cluster:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def start(self, where: Place, standing: Standing, *, resume: str) -> Standing:
-        (self.world.beside if standing.staged else self.world.writers).add(where.number)
+    def start(self, version: Version) -> VersionState:
+        (self.world.beside if version.state.staged else self.world.writers).add(version.number)
         assert len(self.world.writers) <= 1, "at most one version writes the topic"
         self.world.written()
         self.world.may_fail()
-        return replace(standing, started=1.0)
+        return replace(version.state, started=1.0)
 
-    def stop(self, where: Place, standing: Standing) -> Standing:
+    def stop(self, version: Version) -> VersionState:
         self.world.may_fail()
-        return self.cancel(where, standing)
+        return self.cancel(version)
 
-    def cancel(self, where: Place, standing: Standing) -> Standing:
+    def cancel(self, version: Version) -> VersionState:
         self.world.may_fail()
         versions = self.world.record().versions
-        same = {number for number, version in versions.items() if version.generation == where.generation}
+        same = {number for number, other in versions.items() if other.generation == version.generation}
         self.world.writers -= same
         self.world.beside -= same
         self.world.written()
-        return standing
+        return version.state
 
-    def observe(self, where: Place, standing: Standing) -> Observation:
-        runs = where.number in self.world.writers | self.world.beside
+    def observe(self, version: Version) -> Observation:
+        if self.world.step.startswith("watch"):
+            self.world.may_fail()
+        runs = version.number in self.world.writers | self.world.beside
         return Observation(phase="running" if runs else "absent", settled=runs)
 
-    def resume_from(self, where: Place, standing: Standing) -> str:
-        return ""
+    def group(self, version: Version) -> str:
+        return f"{version.number}"
+
+    def topics(self, _version: Version) -> list[str]:
+        return []
+
+
+class Rows:
+    """The topic, as far as rows are put on it by somebody else than a version."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def exchange(self, _outputs: Any, _generation: str, keep: Path) -> int:
+        keep.write_text(self.world.rows)
+        self.world.written()
+        self.world.write_rows(f"{self.world.new}")
+        return 1
+
+    def put_back(self, used: Path, keep: Path | None = None) -> int:
+        if not used.exists():
+            return 0
+        if keep is not None:
+            keep.write_text(self.world.rows)
+            self.world.written()
+        self.world.write_rows(used.read_text())
+        self.world.written()
+        return 1
+
+    def lag(self, _group: str, _topics: Any) -> Lag:
+        self.world.may_fail()
+        return Lag(1, 0.0)
 
 
 @pytest.fixture
 def worlds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
-    """Makes one after another; steps that look at an engine or move rows act on the newest."""
-    made: list[World] = []
+    """Makes one after another."""
+    numbers = count()
 
     def make(road: str, failing: tuple[str, ...], wanted: str = "running") -> World:
         old, new = (2, 1) if road == "return" else (1, 2)
         generations = {1: 1, 2: 1 if road == "take over" else 2}
-        made.append(World(tmp_path / f"{len(made)}", old, new, generations, wanted))
-        made[-1].failing = frozenset(failing)
-        return made[-1]
+        world = World(tmp_path / f"{next(numbers)}", old, new, generations, wanted)
+        world.failing = frozenset(failing)
+        return world
 
-    def exchange(_settings: Settings, _outputs: Any, _generation: str, keep: Path) -> int:
-        keep.write_text(made[-1].rows)
-        made[-1].written()
-        made[-1].write_rows(f"{made[-1].new}")
-        return 1
-
-    def put_back(_settings: Settings, used: Path, keep: Path | None = None) -> int:
-        if not used.exists():
-            return 0
-        if keep is not None:
-            keep.write_text(made[-1].rows)
-            made[-1].written()
-        made[-1].write_rows(used.read_text())
-        made[-1].written()
-        return 1
-
-    def watched(*_: Any) -> None:
-        made[-1].may_fail()
-
-    def caught_up(*_: Any) -> Iterator[int]:
-        yield 1
-        made[-1].may_fail()
-
-    for module in (upgrade, reconcile):
-        monkeypatch.setattr(module, "put_back", put_back)
-    monkeypatch.setattr(upgrade, "exchange", exchange)
-    monkeypatch.setattr(upgrade, "until_healthy", watched)
-    monkeypatch.setattr(upgrade, "until_caught_up", caught_up)
     monkeypatch.setattr(upgrade, "load_app", lambda _: SimpleNamespace(outputs=()))
     return make
 
@@ -214,7 +225,7 @@ def is_whole(world: World, wanted: str) -> None:
     assert not world.beside
     if record.versions[1].generation != record.versions[2].generation:
         assert world.rows == f"{record.current}"
-        assert record.current == 1 or kept_rows(world.place(1)).exists(), "the way back is open"
+        assert record.current == 1 or kept_rows(world.version(1)).exists(), "the way back is open"
 
 
 @pytest.mark.parametrize("wanted", ["running", "stopped"])
@@ -236,7 +247,7 @@ def test_a_walk_that_is_killed_at_any_write_leaves_one_version_with_its_own_rows
             break
     world.keep()
     is_whole(world, wanted)
-    assert not kept_rows(world.place(world.record().current)).exists(), "a way back is gone once"
+    assert not kept_rows(world.version(world.record().current)).exists(), "a way back is gone once"
 
 
 @pytest.mark.parametrize(

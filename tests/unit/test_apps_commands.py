@@ -15,7 +15,7 @@ from olist.errors import BadInput
 from olist.settings import settings
 from stream_apps import catalogue
 from stream_apps.cli import changes, command
-from stream_apps.deploy.operations import Plan
+from stream_apps.deploy.operations import UpgradePlan
 from stream_apps.engine import Verdict
 
 
@@ -67,7 +67,7 @@ def test_an_unknown_app_is_refused_with_the_known_ones() -> None:
     assert "quality" in refused.hint
 
 
-def test_status_of_nothing_is_well() -> None:
+def test_status_of_nothing_is_healthy() -> None:
     told = apps("status", "-o", "json")
     assert (told.exit_code, told.stdout) == (0, "[]\n")
 
@@ -94,7 +94,7 @@ def test_manifests_are_printed_and_never_applied() -> None:
 def test_a_rebuild_says_what_it_cannot_know_before_it_asks(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: bool
 ) -> None:
-    plan = nullcontext(Plan("+ more", Verdict("restored", "as it is"), Path("quality.py")))
+    plan = nullcontext(UpgradePlan("+ more", Verdict("restored", "as it is"), Path("quality.py")))
     monkeypatch.setattr(changes, "operations_on", lambda *_: nullcontext(SimpleNamespace(planned=lambda _: plan)))
     asked = CliRunner().invoke(command, ("upgrade", "quality", *arguments), input="n\n")
     before, question, _ = asked.output.partition("upgrade? [y/N]")

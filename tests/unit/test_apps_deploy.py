@@ -37,7 +37,7 @@ from stream_apps.deploy.upgrade_steps import BESIDE, ENDS, RETURN, TAKE_OVER, En
 from stream_apps.engine import Observation, Phase
 from stream_apps.faust.state_compatibility import described, obstacles
 from stream_apps.loader import load_app, loaded
-from stream_apps.records import Engine, Record, Standing, Version
+from stream_apps.records import EngineName, Record, VersionRecord, VersionState
 
 FIRST: dict[str, tuple[Table, Step]] = {
     "take over": (TAKE_OVER, "save old"),
@@ -50,7 +50,7 @@ FIRST: dict[str, tuple[Table, Step]] = {
 
 
 def record(**changed: Any) -> Record:
-    version = Version(number=1, generation=1, digest="d", made=0.0)
+    version = VersionRecord(number=1, generation=1, digest="d", made=0.0)
     given = {
         "name": "a",
         "engine": "flink",
@@ -112,7 +112,7 @@ def test_every_step_leads_to_steps_of_its_own_table(road: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sight", "waited_s", "expected"),
+    ("observed", "waited_s", "expected"),
     [
         (Observation(phase="running", settled=True), 0, "healthy"),
         (Observation(phase="running"), 10, "undecided"),
@@ -123,8 +123,8 @@ def test_every_step_leads_to_steps_of_its_own_table(road: str) -> None:
         (Observation(phase="failing", restarts=HOPELESS_AFTER), 1, "unhealthy"),
     ],
 )
-def test_health_is_settling_in_time(sight: Observation, waited_s: float, expected: str) -> None:
-    assert judge(sight, waited_s, within_s=60) == expected
+def test_health_is_settling_in_time(observed: Observation, waited_s: float, expected: str) -> None:
+    assert judge(observed, waited_s, within_s=60) == expected
 
 
 def test_an_unhealthy_version_is_told_with_its_exception() -> None:
@@ -178,11 +178,11 @@ def test_starting_again_waits_longer_each_time_and_ends() -> None:
 
 def test_records_and_standings_come_back_as_they_were_written(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path / "a")
-    assert (deployment.record(), deployment.standing(1)) == (None, Standing())
-    wanted, standing = record(previous=3, trying=4), Standing(jobs=("x", "y"), savepoint="file:/s")
+    assert (deployment.record(), deployment.state_of(1)) == (None, VersionState())
+    wanted, state = record(previous=3, trying=4), VersionState(jobs=("x", "y"), savepoint="file:/s")
     deployment.write(wanted)
-    deployment.stand(1, standing)
-    assert (deployment.record(), deployment.standing(1), standing.job) == (wanted, standing, "y")
+    deployment.save_state(1, state)
+    assert (deployment.record(), deployment.state_of(1), state.job) == (wanted, state, "y")
 
 
 def _hold(path: Path, held: Any, leave: Any) -> None:
@@ -314,7 +314,7 @@ def test_a_generation_of_its_own_writes_beside_the_real_topics_under_the_same_ta
 
 @pytest.mark.parametrize(("engine", "started"), [("flink", True), ("faust", False)])
 def test_flink_starts_with_the_usual_servers_of_a_home_that_wants_an_app_on_it(
-    tmp_path: Path, engine: Engine, started: bool
+    tmp_path: Path, engine: EngineName, started: bool
 ) -> None:
     settings = Settings(home=tmp_path)
     assert "jobmanager" not in Stack(settings).servers
@@ -329,14 +329,14 @@ def test_a_home_has_one_keeper_and_only_where_something_is_wanted(tmp_path: Path
     (found,) = (one for one in stack_hooks() if one is keeping)
     settings = Settings(home=tmp_path, kafka="127.0.0.1:1")
     found.begin(settings)
-    assert keeping.keeper(settings) is None
+    assert keeping.supervisor_pid(settings) is None
     deployment = Deployment.of(settings, "a")
     deployment.write(record(engine="faust", attempts=MOST_ATTEMPTS))  # wanted, and left alone
     found.begin(settings)
-    pid = keeping.keeper(settings)
+    pid = keeping.supervisor_pid(settings)
     assert pid is not None
     found.begin(settings)
-    assert keeping.keeper(settings) == pid
+    assert keeping.supervisor_pid(settings) == pid
     found.end(settings)
-    assert keeping.keeper(settings) is None
+    assert keeping.supervisor_pid(settings) is None
     assert found.data(settings) == [tmp_path / "apps"]

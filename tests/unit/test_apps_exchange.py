@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from olist.positions import TopicState
 from olist.settings import Settings
-from stream_apps.deploy import readiness
-from stream_apps.deploy.lag import Lag, distances
-from stream_apps.deploy.readiness import as_far
+from stream_apps.deploy.deployed_app import DeployedApp
+from stream_apps.deploy.lag import Lag, distances, is_as_far
+from stream_apps.deploy.readiness import until_caught_up
+from stream_apps.deploy.store import Deployment
 from stream_apps.deploy.topic_swap import edits, row
 from stream_apps.engine import Observation
-from stream_apps.records import Standing
+from tests.clocks import StoppedClock
 
 
 def wire(after: str) -> bytes:
@@ -62,32 +63,34 @@ def test_lag_counts_from_what_was_committed_or_the_first_record_that_is_there() 
 def test_a_new_version_is_as_far_as_the_old_one_only_where_it_has_read_what_that_has() -> None:
     states = [TopicState("t", "id", {0: 5, 1: 0}, {0: 100, 1: 0}), TopicState("u", "id", {0: 0}, {0: 50})]
     old = {("t", 0): 40, ("u", 0): 20}
-    assert as_far(old, {("t", 0): 40, ("u", 0): 21}, states)
-    assert not as_far(old, {("t", 0): 90, ("u", 0): 10}, states), "as many wait, and others"
-    assert not as_far(old, {("u", 0): 20}, states)
-    assert as_far({("t", 0): 4, ("u", 0): 20}, {("u", 0): 20}, states), "what was before 5 is compacted away"
-    assert not as_far({("t", 0): 40}, {("t", 0): 90, ("u", 0): 49}, states), "nobody knows how far the old one was"
+    assert is_as_far(old, {("t", 0): 40, ("u", 0): 21}, states)
+    assert not is_as_far(old, {("t", 0): 90, ("u", 0): 10}, states), "as many wait, and others"
+    assert not is_as_far(old, {("u", 0): 20}, states)
+    assert is_as_far({("t", 0): 4, ("u", 0): 20}, {("u", 0): 20}, states), "what was before 5 is compacted away"
+    assert not is_as_far({("t", 0): 40}, {("t", 0): 90, ("u", 0): 49}, states), "nobody knows how far the old one was"
 
 
-def test_a_rebuild_beside_a_stopped_version_waits_until_it_has_read_as_far(monkeypatch: pytest.MonkeyPatch) -> None:
-    stands = {"old": [40], "new": [10, 39, 40]}
+def test_a_rebuild_beside_a_stopped_version_waits_until_it_has_read_is_as_far(tmp_path: Path) -> None:
+    compared: list[tuple[str, str, list[str]]] = []
 
-    def committed(_settings: Settings, group: str, _states: object) -> dict[tuple[str, int], int]:
-        return {("t", 0): stands[group].pop(0) if len(stands[group]) > 1 else stands[group][0]}
+    class Behind:
+        """A broker where as many records wait for the old version as for the new one."""
 
-    def lag(_settings: Settings, group: str, topics: Iterable[str]) -> Lag:
-        return Lag(60, 1000.0 if "t" in topics else 0.0)  # as many wait for the one as for the other
+        def lag(self, _group: str, topics: Iterable[str]) -> Lag:
+            return Lag(60, 1000.0 if "t" in topics else 0.0)
 
-    state = TopicState("t", "id", {0: 0}, {0: 100})
-    monkeypatch.setattr(readiness, "committed", committed)
-    monkeypatch.setattr(readiness, "lag", lag)
-    monkeypatch.setattr(readiness, "topic_states", lambda *_: {"t": state})
-    monkeypatch.setattr(readiness, "CATCHING_UP_EVERY_S", 0.0)
+        def is_as_far(self, group: str, other: str, topics: list[str]) -> bool:
+            compared.append((group, other, topics))
+            return len(compared) == 3
+
     engine: Any = SimpleNamespace(
-        observe=lambda *_: Observation(phase="running"),
-        group=lambda place: place,
-        topics=lambda place: ["t", f"{place}.by-key"],
+        observe=lambda _: Observation(phase="running"),
+        group=lambda version: f"{version.number}",
+        topics=lambda version: ["t", f"{version.number}.by-key"],
     )
-    old: Any = "old"
-    new: Any = "new"
-    assert list(readiness.until_caught_up(Settings(), engine, old, new, Standing())) == [60, 60, 60]
+    kafka: Any = Behind()
+    deployment = Deployment(tmp_path / "a")
+    app = DeployedApp(Settings(), deployment, "faust", kafka, StoppedClock().clock, lambda *_: engine)
+    old, new = (deployment.new_version(number, number, 1) for number in (1, 2))
+    assert list(until_caught_up(app, old, new)) == [60, 60, 60]
+    assert compared == [("2", "1", ["t"])] * 3

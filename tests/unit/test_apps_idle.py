@@ -7,6 +7,7 @@ import pytest
 from olist.errors import StackError
 from stream_apps.deploy.readiness import until_idle
 from stream_apps.deploy.status import AppStatus
+from tests.clocks import StoppedClock
 
 
 def app(lag: int | None, state: str = "running", wanted: str = "running") -> AppStatus:
@@ -32,7 +33,7 @@ def looks(*found: Sequence[AppStatus]) -> Iterator[Sequence[AppStatus]]:
 
 def left(*found: Sequence[AppStatus], within_s: float = 60.0) -> list[int]:
     looking = looks(*found)
-    return list(until_idle(lambda: next(looking), within_s, pause=lambda _s: None))
+    return list(until_idle(lambda: next(looking), within_s, StoppedClock().clock))
 
 
 def test_one_quiet_look_is_not_enough() -> None:

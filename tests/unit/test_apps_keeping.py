@@ -1,4 +1,4 @@
-"""What the keeper does about apps that rest, and about those that go while it looks."""
+"""What the supervisor does about apps that rest, and about those that go while it looks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from stream_apps.deploy import keeping, metrics
 from stream_apps.deploy.reconcile import decide
 from stream_apps.deploy.status import state
 from stream_apps.deploy.store import Deployment
-from stream_apps.deploy.supervisor import Keeper
+from stream_apps.deploy.supervisor import Supervisor
 from stream_apps.engine import Observation, Phase
-from stream_apps.records import Engine, Record, Version
+from stream_apps.records import EngineName, Record, VersionRecord
 
 
 def record(**changed: Any) -> Record:
-    version = Version(number=1, generation=1, digest="d", made=0.0)
+    version = VersionRecord(number=1, generation=1, digest="d", made=0.0)
     given = {"name": "a", "engine": "flink", "wanted": "running", "current": 1, "versions": {1: version}}
     return Record(**{**given, **changed})
 
@@ -38,7 +38,7 @@ def record(**changed: Any) -> Record:
         ("faust", "failed", "stop"),  # another of its workers may live
     ],
 )
-def test_a_stopped_app_is_stopped_until_nothing_of_it_runs(engine: Engine, phase: Phase, expected: str) -> None:
+def test_a_stopped_app_is_stopped_until_nothing_of_it_runs(engine: EngineName, phase: Phase, expected: str) -> None:
     assert decide(record(engine=engine, wanted="stopped"), Observation(phase=phase), now=100.0) == expected
 
 
@@ -67,15 +67,15 @@ def test_an_app_that_is_deleted_while_it_is_looked_at_is_passed_over(
         observer.observe()
 
 
-def test_a_keeper_that_another_was_faster_than_ends_without_a_word_of_error(
+def test_a_supervisor_that_another_was_faster_than_ends_without_a_word_of_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(home=tmp_path)
-    home = keeping.keeper_home(settings)
+    home = keeping.supervisor_home(settings)
     home.make()
     with home.claim():
-        Keeper(settings).run()
-    assert "another keeper lives here" in capsys.readouterr().out
+        Supervisor(settings).run()
+    assert "another supervisor lives here" in capsys.readouterr().out
 
 
 def deleting(monkeypatch: pytest.MonkeyPatch, *answers: int) -> Iterator[int]:
