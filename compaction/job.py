@@ -31,7 +31,7 @@ from olist.lake.errors import lake_errors
 from olist.lake.files import wall_ms
 from olist.lake.live_rows import live_rows
 from olist.lake.manifests import Contents
-from olist.lake.writable import refuse_unwritable
+from olist.lake.writable import refuse_format, refuse_unwritable
 from olist.settings import Settings
 
 log = structlog.get_logger()
@@ -180,9 +180,17 @@ class Job:
         )
 
     def expire(self) -> int:
-        """Expire snapshots only; return how many."""
+        """Expire snapshots only; return how many.
+
+        Raises:
+            ContractRefused: the table is of a format version whose metadata PyIceberg would not write back whole.
+            NoSuchTableError: the table was dropped.
+            ServerTrouble: catalog or storage is away.
+            Stopped: positions of expired commits do not follow each other.
+        """
         counts = RunCounts()
         with lake_errors():
+            refuse_format(self.env.catalog.load_table(identifier(self.name)), self.contract)
             self._expire(counts)
         return counts.expired
 

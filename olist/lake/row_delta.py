@@ -27,13 +27,14 @@ from pyiceberg.manifest import (
 from pyiceberg.table import StagedTable, Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation, Summary
-from pyiceberg.table.update import AddSnapshotUpdate, TableRequirement, TableUpdate
+from pyiceberg.table.update import AddSnapshotUpdate, RemoveSnapshotsUpdate, TableRequirement, TableUpdate
 from pyiceberg.table.update.snapshot import _SnapshotProducer
 from pyiceberg.typedef import EMPTY_DICT, Identifier
 
 from olist.lake.manifests import Manifests
 
 WRITTEN_VERSION = 2  # of the format; PyIceberg makes no manifests of a newer one
+SNAPSHOT_UPDATES = AddSnapshotUpdate, RemoveSnapshotsUpdate
 MOST_ENTRIES = 1000  # in a manifest that a rewrite writes; one with less than half of that is merged into another
 
 
@@ -53,7 +54,7 @@ class MonotonicCatalog(SqlCatalog):
     ) -> StagedTable:
         if current_table is None:
             return super()._update_and_stage_table(current_table, table_identifier, requirements, updates)
-        if current_table.format_version > WRITTEN_VERSION and any(isinstance(u, AddSnapshotUpdate) for u in updates):
+        if current_table.format_version > WRITTEN_VERSION and any(isinstance(u, SNAPSHOT_UPDATES) for u in updates):
             raise CommitFailedException("another engine has upgraded the table's format meanwhile")
         newest_ms = _newest_ms(current_table.metadata)
         updates = tuple(_younger_than(newest_ms, update) for update in updates)

@@ -27,9 +27,7 @@ KEY = "olist.key"  # table property: the contract's key columns
 PARTITION_BY = "olist.partition-by"  # table property: the column by whose month it is partitioned
 COLUMNS = "olist.columns"  # table property: the contract's columns; any other is somebody else's
 
-REBUILD = (
-    "undo it with the engine that did it, or rebuild the table from the topic: `olist sink rebuild iceberg --tables "
-)
+UNDO = "undo it with the engine that did it, or "
 
 
 def contract_properties(contract: Contract, *, history: bool) -> dict[str, str]:
@@ -55,6 +53,15 @@ def refuse_unwritable(table: Table, contract: Contract, *, history: bool = False
         ContractRefused: it names what is there and what is written.
     """
     _TableCheck(table, contract, history=history).judge()
+
+
+def refuse_format(table: Table, contract: Contract) -> None:
+    """Refuse a table of another format version than the one that sinks write.
+
+    Raises:
+        ContractRefused: it names both.
+    """
+    _TableCheck(table, contract, history=False).check_format()
 
 
 def foreign_columns(table: Table, contract: Contract) -> list[NestedField]:
@@ -96,22 +103,26 @@ class _TableCheck:
 
     def judge(self) -> None:
         """The checks, those first that make the others void."""
-        self._check_format()
+        self.check_format()
         self._check_properties()
         self._check_spec()
         self._check_deletes()
         self._check_origin()
         self._check_foreign_columns()
 
-    def refused(self, there: str, ours: str) -> ContractRefused:
+    def refused(self, there: str, ours: str, undo: str = UNDO) -> ContractRefused:
         """Both sides, and the way out."""
-        return ContractRefused(
-            f"lake table {self.table.name()[-1]}: {there}\n  {ours}", hint=f"{REBUILD}{self.contract.table}`"
-        )
+        rebuild = f"rebuild the table from the topic: `olist sink rebuild iceberg --tables {self.contract.table}`"
+        return ContractRefused(f"lake table {self.table.name()[-1]}: {there}\n  {ours}", hint=undo + rebuild)
 
-    def _check_format(self) -> None:
+    def check_format(self) -> None:
+        """The first of all checks: manifests and deletes of another version may be of other kinds."""
         if (version := self.table.format_version) != WRITTEN_VERSION:
-            raise self.refused(f"it is of Iceberg's format version {version}", f"sinks write version {WRITTEN_VERSION}")
+            raise self.refused(
+                f"it is of Iceberg's format version {version}",
+                f"sinks write version {WRITTEN_VERSION}, and position deletes instead of deletion vectors",
+                undo="Iceberg knows no way back to an older version: ",
+            )
 
     def _check_properties(self) -> None:
         for name, says in contract_properties(self.contract, history=self.history).items():

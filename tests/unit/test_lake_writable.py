@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFileContent
 from pyiceberg.table import Table
 from pyiceberg.table.sorting import SortOrder
@@ -35,6 +36,7 @@ from pyiceberg.types import (
 )
 from sqlalchemy import text
 
+from compaction.expire import Expiry
 from olist.contracts import Int, Micros, Portuguese, Price, Row, Str
 from olist.errors import BadInput, ContractRefused
 from olist.lake.catalog import identifier
@@ -135,6 +137,21 @@ def test_what_cannot_be_written_exactly_is_refused_with_both_sides_shown(
     assert "olist sink rebuild iceberg --tables whole_notes" in refused.value.hint or "rebuild" in refused.value.hint
     assert table(lake).metadata_location == before
     assert live.table.metadata_location != before
+
+
+def test_no_snapshot_of_a_table_of_another_format_version_is_expired(lake: Lake) -> None:
+    for value in range(30):
+        lake.write(lake.writer(), [(1, value)])
+    before, job = table(lake), lake.job(now_ms=1 << 42)
+    assert job.expired(before)
+    upgrade(lake)
+    upgraded = table(lake).metadata_location
+    with pytest.raises(ContractRefused, match="format version 3") as refused:
+        job.expire()
+    assert refused.value.hint.startswith("Iceberg knows no way back to an older version: rebuild the table")
+    with pytest.raises(CommitFailedException, match="upgraded the table's format"):
+        Expiry(lake.catalog).commit(before, job.expired(before), {}, 0)
+    assert table(lake).metadata_location == upgraded
 
 
 @pytest.mark.parametrize("change", [upgrade, delete_by_equality])
