@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,14 @@ def within(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Its syntax tree, which most of these tests look at."""
+    return ast.parse(path.read_text("utf-8"))
+
+
 def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -31,7 +38,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def strings(path: Path) -> Iterator[str]:
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = parsed(path)
     prose = {
         node.body[0].value
         for node in ast.walk(tree)
@@ -45,13 +52,13 @@ def strings(path: Path) -> Iterator[str]:
 
 
 def keywords(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.keyword) and node.arg:
             yield node.arg
 
 
 def names_of_environment(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
             yield node.attr
 
@@ -73,7 +80,7 @@ def folder_of(name: str) -> str | None:
 
 def folders_used(path: Path) -> Iterator[str]:
     """The other folders that a file imports from."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -146,7 +153,7 @@ def test_the_environment_is_read_in_settings_alone(path: Path) -> None:
 def test_a_console_is_made_in_one_place(path: Path) -> None:
     made = {
         node.func.id
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     assert "Console" not in made, f"{within(path)}: `olist.terminal.console` hears NO_COLOR and cuts nothing"
@@ -179,7 +186,7 @@ def test_where_kafka_is_and_who_asks_is_said_in_one_file_for_each_library(path: 
 
 
 def calls(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -28,14 +30,30 @@ from tests.lakes import Lake, local_settings
 FAR = 1 << 42  # a clock by which every snapshot is old and every grave due
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    lake = Lake(local_settings(tmp_path))
+@pytest.fixture(scope="module")
+def eight_commits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Lake]:
+    """Eight commits: the folder of their lake, a copy of it, and the lake."""
+    home, copy = tmp_path_factory.mktemp("lake"), tmp_path_factory.mktemp("copy")
+    lake = Lake(local_settings(home))
     writer = lake.writer()
     for value in range(8):
         lake.write(writer, [(key, value) for key in range(6)])
     keep(lake, snapshots=2, grace_ms=0)
-    return lake
+    lake.catalog.close()
+    shutil.copytree(home, copy, dirs_exist_ok=True)
+    return home, copy, lake
+
+
+@pytest.fixture
+def lake(eight_commits: tuple[Path, Path, Lake]) -> Iterator[Lake]:
+    """As it was after the eight commits. It stands in the same folder for every test: Iceberg's paths are absolute."""
+    home, copy, first = eight_commits
+    shutil.rmtree(home)
+    shutil.copytree(copy, home)
+    lake = Lake(first.settings)
+    lake.changes, lake.model = deepcopy(first.changes), dict(first.model)
+    yield lake
+    lake.catalog.close()
 
 
 def keep(lake: Lake, *, snapshots: int, grace_ms: int) -> None:

@@ -190,7 +190,7 @@ def texts_by_the_standard_library(contract: Contract, content: bytes) -> list[tu
     return [tuple(row[at] for at in kept) for row in rows]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 @example(0)
 def test_any_file_is_read_as_another_reader_reads_it_or_refused(seed: int) -> None:
@@ -227,7 +227,7 @@ def test_what_was_found_so_far_is_read_or_refused(contract: Contract, old: bytes
     assert texts(contract, frame) == texts_by_the_standard_library(contract, content)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32))
 def test_any_zip_is_read_or_refused(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     chance = random.Random(seed)
