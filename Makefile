@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Every process but the first finds its modules compiled, whatever the caller's environment says: half of a sink's start.
 export PYTHONDONTWRITEBYTECODE :=
-# Tests run in so many processes, each with servers of its own; a file's tests stay together, in the order they stand in.
+# Tests run in so many processes, each with servers of its own; a file's tests stay together, and files by their cluster.
 PROCESSES ?= 2
 SPREAD := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 

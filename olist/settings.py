@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     app_steady_s: float = Field(
         3.0, ge=0, description="seconds that a stream app must be well for before it is called healthy"
     )
+    app_metrics_s: float = Field(10.0, gt=0, description="seconds between observations of the apps for /metrics")
 
     topic_prefix: str = Field("olist.public", description="topics are <prefix>.<table>")
     partitions: int = Field(4, ge=1, description="partitions of a topic that is created here")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 from pydantic import SecretStr
+from xdist.remote import Producer
+from xdist.scheduler import Scheduling
 
 from olist.settings import Settings
 from olist.stack.local import Stack
-from olist.stack.servers.server import free_ports
+from tests.port_claims import claimed_ports
+from tests.spread import ByCluster, turn
 
 # Asserts in these helpers explain themselves as those in tests do.
 pytest.register_assert_rewrite("tests.commands", "tests.faults.shop", "tests.shops", "tests.apps", "tests.waiting")
@@ -21,12 +23,26 @@ hypothesis.settings.register_profile("tests", deadline=None)  # a machine that i
 hypothesis.settings.load_profile("tests")
 
 
+@pytest.hookimpl(trylast=True)  # after pytest has put tests of a session's parameter side by side
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first, then those that one process must run alone."""
+    items.sort(key=lambda item: turn(file_of(item)))
+
+
+def file_of(item: pytest.Item) -> str:
+    """Where a test stands, as its id has it."""
+    return item.nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Keep a cluster's files together where files are."""
+    return ByCluster(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def settings_on_free_ports(home: Path) -> Settings:
     """Settings of a stack that collides with no other on this machine."""
-    # Processes side by side look at blocks of their own: OpenSearch's port is the 20th there, its other one, a hundred
-    # above, the 24th of a block where no port of another process is. The three between are for tests.
-    first = free_ports(19, after=20000 + os.getpid() % 400 * 24)[0]
-    opensearch = free_ports(1, also_above=100, after=first + 19)[0]
+    first = claimed_ports()
     return Settings(
         home=home,
         kafka=None,
@@ -43,7 +59,9 @@ def settings_on_free_ports(home: Path) -> Settings:
         flink_port=first + 12,
         flink_inner_port=first + 13,
         opensearch=None,
-        opensearch_port=opensearch,
+        opensearch_port=first + 19,  # and a hundred above; those between this one and the last are for tests
+        flink_checkpoint_ms=1000,  # with which rows become readable
+        app_metrics_s=1.0,
         app_steady_s=1.5,  # those of the tests that fall over do so with a record that is there before they start
     )
 

@@ -64,7 +64,6 @@ OBSERVE_EVERY_S = 1.0
 SERVERS_GONE_ROUNDS = 5
 """So many rounds in a row without the servers' supervisor, once there was one, mean that they were stopped."""
 MOST_AT_ONCE = 8
-METRICS_EVERY_S = 10.0
 
 log = structlog.get_logger()
 
@@ -116,7 +115,7 @@ class Supervisor:
             if record.target == "local":
                 self._do(name, partial(self._reconcile, found[name], record.engine))
         if self.settings.metrics_port is not None and time.monotonic() >= self.metrics_due:
-            self.metrics_due = time.monotonic() + METRICS_EVERY_S
+            self.metrics_due = time.monotonic() + self.settings.app_metrics_s
             self._do(":metrics", self.observer.observe)
 
     def _do(self, what: str, job: Callable[[], object]) -> None:
