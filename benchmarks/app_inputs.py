@@ -28,7 +28,7 @@ from olist.settings import Settings
 from olist.source import Dataset, iter_rows
 from olist.tables import ORDER_ITEMS, ORDER_REVIEWS, ORDERS, Order, OrderItem, OrderReview
 from producers.encoding import Origin, envelope_of, source_of
-from producers.life import EVENT_US
+from producers.row_histories import EVENT_US
 from producers.sequence import sequence
 
 NEW_ORDERS, REVIEWS = 0.2, 0.15  # of the changes; the rest are an order's next step

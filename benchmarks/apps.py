@@ -27,8 +27,8 @@ from olist.errors import OlistError
 from olist.settings import Settings, settings
 from olist.source import load
 from olist.stack.local import Stack
+from producers.cli.replay_command import DEFAULT_DATA
 from producers.generation.dataset import generate
-from producers.replay_command import DEFAULT_DATA
 from stream_apps.app import App
 from stream_apps.catalogue import apps
 from stream_apps.loader import engine_of

@@ -31,8 +31,8 @@ from olist.stack.local import Stack
 from olist.tables import TABLES
 from olist.topics.admin import delete_topics, ensure_topics
 from producers.generation.dataset import generate
-from producers.pace import Pace
-from producers.replay import Progress
+from producers.progress import Progress
+from producers.rate import Pace
 from producers.sequence import sequence
 from producers.shop.replay import CHUNK, Run, make_plan, name_of
 from producers.shop.transactions import Transaction, slices, transactions

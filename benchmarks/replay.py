@@ -22,13 +22,14 @@ from olist.settings import Settings, settings
 from olist.source import Dataset, load
 from olist.tables import TABLES
 from olist.topics.admin import delete_topics
+from producers.cli.replay_command import DEFAULT_DATA
 from producers.encoding import encode
 from producers.generation.dataset import generate
-from producers.pace import Pace
-from producers.replay import CHUNK, FULL_SPEED_LINGER_MS, Progress, Run, check_ends, make_plan, origin_of
-from producers.replay_command import DEFAULT_DATA
+from producers.kafka_producer import Sender
+from producers.progress import Progress
+from producers.rate import Pace
+from producers.replay import CHUNK, FULL_SPEED_LINGER_MS, Run, check_ends, make_plan, origin_of
 from producers.resume import placed
-from producers.sending import Sender
 from producers.sequence import sequence
 
 GENERATED_ORDERS = 20_000

@@ -19,7 +19,7 @@ import polars as pl
 from olist.changes import Envelope, Source, codec, java_escapes
 from olist.contracts import Contract, Money
 from olist.tables import TABLES
-from producers.life import EVENT_US, PREVIOUS_STAGE, PREVIOUS_US, ROW, STAGE, life_of
+from producers.row_histories import EVENT_US, PREVIOUS_STAGE, PREVIOUS_US, ROW, STAGE, history_of
 from producers.sequence import SEQ, TABLE, TX
 
 CONNECTOR = "olist-replay"
@@ -105,13 +105,13 @@ def encode(frames: Mapping[str, pl.DataFrame], changes: pl.DataFrame, origin: Or
 
 def _encode_alike(contract: Contract, frame: pl.DataFrame, changes: pl.DataFrame, origin: Origin) -> pl.DataFrame:
     """Changes of one table, all creates or all updates."""
-    life = life_of(contract)
-    after = life.images(frame, changes)
+    history = history_of(contract)
+    after = history.images(frame, changes)
     images = {_AFTER: _json(contract, after), KEY: keys_of(contract, after)}
     is_update = changes[PREVIOUS_STAGE][0] is not None
     if is_update:
         previous = changes.select(ROW, pl.col(PREVIOUS_STAGE).alias(STAGE), pl.col(PREVIOUS_US).alias(EVENT_US))
-        images[_BEFORE] = _json(contract, life.images(frame, previous))
+        images[_BEFORE] = _json(contract, history.images(frame, previous))
     event_us = pl.col(EVENT_US)
     slots = changes.select(
         SEQ, TX, event_us.alias(_US), (event_us // 1000).alias(_MS), (event_us * 1000).alias(_NS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -22,11 +22,11 @@ from olist.source import Dataset
 from olist.tables import TABLES
 from olist.topics.admin import admin_client, ensure_topics, topic_states
 from producers.encoding import KEY, VALUE, Origin, encode
-from producers.last_records import last_records
-from producers.life import EVENT_US
-from producers.pace import Pace
-from producers.resume import PARTITION, check_last_records, pending, placed
-from producers.sending import Record, Sender
+from producers.kafka_producer import Record, Sender
+from producers.progress import Progress
+from producers.rate import Pace
+from producers.resume import PARTITION, check_last_records, last_records, pending, placed
+from producers.row_histories import EVENT_US
 from producers.sequence import TABLE, TABLE_NAMES, VERSION, sequence
 
 CHUNK = 20_000  # changes encoded at a time: 16 MB of JSON
@@ -52,18 +52,6 @@ class Plan:
         for table, partition, count in counts:
             ends[self.states[TABLE_NAMES[table]].topic, partition] += count
         return ends
-
-
-@dataclass
-class Progress:
-    """How far a run is; a display reads it whenever it likes."""
-
-    total: int
-    acknowledged: int = 0
-    event_us: int | None = None
-    trouble: str = ""
-    stopped_by: int | None = None  # a signal's number
-    started_s: float = field(default_factory=time.monotonic)
 
 
 def origin_of(dataset: Dataset, settings: Settings) -> Origin:

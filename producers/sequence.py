@@ -15,9 +15,9 @@ from collections.abc import Mapping
 import polars as pl
 
 from olist.contracts import Contract
-from olist.source.columns import ColumnNames
+from olist.source.typed import ColumnNames
 from olist.tables import CUSTOMERS, ORDER_ITEMS, ORDER_PAYMENTS, ORDER_REVIEWS, ORDERS, PRODUCTS, SELLERS, TABLES
-from producers.life import EVENT_US, FROM_US, ROW, STAGE, life_of
+from producers.row_histories import EVENT_US, FROM_US, ROW, STAGE, history_of
 
 # Part of the data set's name on the topics: raise it when the same files come to give another sequence.
 VERSION = 1
@@ -76,7 +76,7 @@ def _placed(contract: Contract, frame: pl.DataFrame, need: pl.DataFrame | None, 
         starts = rows.select(ROW, by).join(need, on=by, how="left", maintain_order="left").drop(by)
     opening = orders[FROM_US].min() or 0
     starts = starts.with_columns(pl.col(_ANCHOR).fill_null(0), pl.col(FROM_US).fill_null(opening))
-    moments = life_of(contract).moments(frame, starts.select(ROW, FROM_US))
+    moments = history_of(contract).moments(frame, starts.select(ROW, FROM_US))
     is_review = contract is ORDER_REVIEWS
     return moments.with_columns(
         starts[_ANCHOR].gather(moments[ROW]),

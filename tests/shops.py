@@ -27,8 +27,8 @@ from olist.tables import TABLES
 from olist.topics.admin import admin_client, topic_states
 from olist.topics.broker import Broker
 from olist.topics.reader import Consumed
-from producers.pace import Pace
-from producers.replay import Progress
+from producers.progress import Progress
+from producers.rate import Pace
 from producers.shop.migrate import migrate
 from producers.shop.replay import Run, make_plan
 

@@ -13,9 +13,8 @@ import polars as pl
 from olist.contracts import Contract
 from olist.errors import BadInput, BadRow
 from olist.source.files import file_name, read_files
-from olist.source.geolocation import reduce_geolocation
 from olist.source.layout import MEND, Layout, check_fields, decodable, lay_out
-from olist.source.typed import iter_rows, typed
+from olist.source.typed import iter_rows, reduce_geolocation, typed
 from olist.tables import GEOLOCATION, TABLES
 
 FINGERPRINT_BYTES = 6

@@ -8,6 +8,8 @@ The rules, per type (nothing is trimmed, rounded or guessed):
 - timestamps: ``YYYY-MM-DD HH:MM:SS``; a frame holds int64 microseconds since 1970, which is what the wire carries, so
   nothing is converted again on the way out.
 - floats: finite.
+
+Geolocation's documented reduction is here too: one row per zip prefix from many points and exact duplicates.
 """
 
 from __future__ import annotations
@@ -21,6 +23,21 @@ from olist.batches import polars_type
 from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Row, Text, Timestamp, Type
 from olist.errors import BadRow, ContractRefused
 from olist.source.layout import MEND, Layout
+from olist.tables import GEOLOCATION
+
+
+class ColumnNames:
+    """``names.order_approved_at`` is ``"order_approved_at"``; a name the contract lacks is an `AttributeError`."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._names = frozenset(column.name for column in contract.columns)
+
+    def __getattr__(self, name: str) -> str:
+        if name.startswith("_") or name not in self._names:
+            raise AttributeError(f"table {self._contract.table} has no column {name}")
+        return name
+
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 TIME_SHAPE = r"^\d{4}-\d\d-\d\d \d\d:\d\d:[0-5]\d$"
@@ -107,3 +124,26 @@ def _reason(column: Column, field: str | None) -> str:
             return f"{shown} is not a time as YYYY-MM-DD HH:MM:SS"
         case _:
             return f"{shown} is not a finite number"
+
+
+DECIMALS = 6  # of a degree: 0.1 m
+
+
+def reduce_geolocation(points: pl.DataFrame) -> pl.DataFrame:
+    """One row per zip prefix, ordered by prefix, whatever the order of the points.
+
+    Latitude and longitude are the medians of the prefix's distinct points; city and state are the pair that most of
+    its lines name, ties broken alphabetically.
+    """
+    names = ColumnNames(GEOLOCATION)
+    zip_prefix = names.geolocation_zip_code_prefix
+    point = [names.geolocation_lat, names.geolocation_lng]
+    place = [names.geolocation_city, names.geolocation_state]
+    centres = points.unique([zip_prefix, *point]).group_by(zip_prefix).agg(pl.col(point).median().round(DECIMALS))
+    places = (
+        points.group_by(zip_prefix, *place)
+        .agg(pl.len().alias("lines"))
+        .sort("lines", *place, descending=[True, False, False])
+        .unique(zip_prefix, keep="first", maintain_order=True)
+    )
+    return centres.join(places, on=zip_prefix).sort(zip_prefix).select(*frame_schema(GEOLOCATION))

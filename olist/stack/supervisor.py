@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -28,6 +27,7 @@ from olist.stack.home import Home, RunState, write_state
 from olist.stack.processes import spawn, stop
 from olist.stack.servers.catalogue import servers
 from olist.stack.servers.server import Phase, Server, ServerState
+from olist.stop_signals import set_on_signal
 
 LOOK_EVERY_S = 0.2
 ASK_EVERY_S = 0.1
@@ -35,7 +35,7 @@ STOP_WITHIN_S = 25.0
 
 
 class Supervisor:
-    """The loop. `run` returns when the process is told to end and the servers have."""
+    """The loop. `run` returns when a signal has asked the process to end and the servers have ended."""
 
     def __init__(self, settings: Settings) -> None:
         self.home = Home(settings.home.resolve())
@@ -47,19 +47,15 @@ class Supervisor:
         self.pool = ThreadPoolExecutor(max_workers=2 * len(self.servers), thread_name_prefix="work")
 
     def run(self) -> None:
-        """Claim the home, serve requests until told to end, stop everything."""
+        """Claim the home, serve requests until a signal asks for the end, stop everything."""
         self.lock = self.home.claim()  # held until the process is gone, threads and all
         self._write()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._told_to_stop)
+        set_on_signal(self.stopping)
         while not self.stopping.is_set():
             self._take_requests()
             self._take_events()
             self._look_at_processes()
         self._stop_all()
-
-    def _told_to_stop(self, _number: int, _frame: FrameType | None) -> None:
-        self.stopping.set()
 
     def _take_requests(self) -> None:
         for request in sorted(self.home.requests.iterdir()):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from olist.contracts import Contract
 from olist.tables import CATEGORY_TRANSLATIONS, GEOLOCATION, PRODUCTS, SELLERS
 from producers.generation import shapes
+from producers.generation.drawing import Kind, hex_ids, uniform
 from producers.generation.frames import frame_of, null_where
-from producers.generation.ids import Kind, hex_ids, uniform
 from producers.generation.words import CATEGORIES, CITIES, CITY_WEIGHTS
 
 CHUNK = 20_000

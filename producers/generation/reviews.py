@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from olist.tables import ORDER_REVIEWS
 from producers.generation import shapes
-from producers.generation.drawing import MICROS_PER_DAY, MICROS_PER_SECOND, lognormal, midnight
+from producers.generation.drawing import MICROS_PER_DAY, MICROS_PER_SECOND, Kind, hex_ids, lognormal, midnight
 from producers.generation.frames import frame_of
-from producers.generation.ids import Kind, hex_ids
 from producers.generation.words import BLANKS, EMOJI, NUMBERS, PHRASES, TITLES
 
 MOST_REVIEWS_PER_ORDER = 3

@@ -16,7 +16,7 @@ from olist.contracts import Contract, Money
 from olist.errors import BadInput, ServerTrouble
 from olist.settings import Settings
 from olist.tables import ORDER_REVIEWS, TABLES
-from producers.life import life_of
+from producers.row_histories import history_of
 from producers.sequence import TABLE
 
 Document = dict[str, Any]
@@ -35,7 +35,7 @@ class Documents(Protocol):
 def documents(frames: Mapping[str, pl.DataFrame], changes: pl.DataFrame, contract: Contract) -> list[Document]:
     """The rows after a part of the sequence: times as int64 microseconds and money as text, as on the wire."""
     mine = changes.filter(pl.col(TABLE) == list(TABLES).index(contract.table))
-    images = life_of(contract).images(frames[contract.table], mine)
+    images = history_of(contract).images(frames[contract.table], mine)
     money = [pl.col(c.name).cast(pl.String) for c in contract.columns if isinstance(c.type, Money)]
     return [{ID: {name: row[name] for name in contract.key}, **row} for row in images.with_columns(money).to_dicts()]
 

@@ -1,19 +1,56 @@
-"""Bring the shop's schema up to date: numbered SQL files, each once, each in a transaction of its own."""
+"""Create the shop's database where it is missing and bring its schema up to date.
+
+The schema is numbered SQL files, each applied once, each in a transaction of its own.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
+from psycopg import errors, sql
 
-from olist.clients.shop import connect
-from olist.errors import Stopped
+from olist.clients.shop import connect, database_name, split_prefix
+from olist.errors import BadInput, Stopped
 from olist.settings import Settings
-from producers.shop.database import ensure_database
 
 FOLDER = Path(__file__).with_name("migrations")
 LOCK = 7_310_418  # two that migrate at once take turns
 LEDGER = "create table if not exists schema_migrations (name text primary key, applied_at timestamptz default now())"
+
+
+def ensure_database(settings: Settings) -> None:
+    """Create what is missing, as the shop's user.
+
+    Raises:
+        ServerTrouble: PostgreSQL does not answer.
+        BadInput: it refuses this user.
+    """
+    # Another one may make the same at the same moment; the catalogue's own index then refuses ours.
+    made_by_another = suppress(errors.DuplicateDatabase, errors.UniqueViolation)
+    if not _is_there(settings):
+        where = urlsplit(settings.shop_url)
+        with connect(settings, url=where._replace(path="/postgres").geturl()) as beside, made_by_another:
+            beside.execute(sql.SQL("create database {}").format(sql.Identifier(database_name(settings))))
+    _name, schema = split_prefix(settings.topic_prefix)
+    with connect(settings) as connection, made_by_another:
+        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+
+
+def _is_there(settings: Settings) -> bool:
+    try:
+        connect(settings).close()
+    except BadInput as error:
+        if isinstance(error.__cause__, psycopg.OperationalError) and _names_no_database(str(error.__cause__)):
+            return False
+        raise
+    return True
+
+
+def _names_no_database(said: str) -> bool:
+    return 'database "' in said and "does not exist" in said
 
 
 def migrations() -> list[Path]:

@@ -19,14 +19,21 @@ from olist.errors import ServerTrouble, Stopped
 from olist.settings import Settings
 from olist.source import Dataset
 from olist.tables import ORDER_REVIEWS, TABLES
-from producers.life import EVENT_US
-from producers.pace import Pace
-from producers.replay import Progress
+from producers.progress import Progress
+from producers.rate import Pace
+from producers.row_histories import EVENT_US
 from producers.sequence import SEQ, VERSION, sequence
 from producers.shop.documents import Documents, documents
 from producers.shop.migrate import migrate
-from producers.shop.statements import delete_all, insert, update
-from producers.shop.transactions import Transaction, first_transactions, slices, transactions
+from producers.shop.transactions import (
+    Transaction,
+    delete_all,
+    first_transactions,
+    insert,
+    slices,
+    transactions,
+    update,
+)
 from producers.shop.writer import Done, Writer
 
 CHUNK = 10_000  # changes made ready, and in flight, at a time

@@ -1,4 +1,7 @@
-"""A part of the sequence as the shop's transactions: statements with their values as text, vectorised, no database."""
+"""A part of the sequence as the shop's transactions: a contract's statements, and their values as text, vectorised.
+
+Pure: no database is asked.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,69 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
+from psycopg import sql
 
 from olist.contracts import Column, Contract, Timestamp
 from olist.tables import TABLES
-from producers.life import PREVIOUS_STAGE, life_of
+from producers.row_histories import PREVIOUS_STAGE, history_of
 from producers.sequence import SEQ, TABLE, TX
-from producers.shop.statements import insert, update, update_order
+
+# The progress is one row, for ever: what a replay waits for, and what it finds changed by another one.
+BEGIN = """
+    insert into replay_progress as held (fingerprint, seq) values (%s, 0)
+    on conflict (id) do update
+        set fingerprint = case when held.fingerprint = '' then excluded.fingerprint else held.fingerprint end
+    returning fingerprint, seq
+"""
+# Compare-and-set: a transaction that follows on a refused one, or on another process's, would set null and is refused.
+# An update of no row would be no error: it is made one, a division by zero.
+ADVANCE = """
+    with moved as (
+        update replay_progress set seq = case when seq = %s and fingerprint = %s then %s::bigint end returning seq
+    )
+    select 1 / count(*) from moved
+"""
+FORGET = """
+    insert into replay_progress (fingerprint, seq) values ('', 0)
+    on conflict (id) do update set fingerprint = excluded.fingerprint, seq = excluded.seq
+"""
+
+
+def insert(contract: Contract) -> str:
+    """One row, its values in the contract's column order."""
+    names = [column.name for column in contract.columns]
+    statement = sql.SQL("insert into {} ({}) values ({})").format(
+        sql.Identifier(contract.table),
+        sql.SQL(", ").join(map(sql.Identifier, names)),
+        sql.SQL(", ").join(sql.Placeholder() * len(names)),
+    )
+    return statement.as_string()
+
+
+def update(contract: Contract) -> str:
+    """One row by its key, its values in `update_order`."""
+    values = [name for name in update_order(contract) if name not in contract.key]
+    statement = sql.SQL("update {} set {} where {}").format(
+        sql.Identifier(contract.table),
+        sql.SQL(", ").join(map(_equals, values)),
+        sql.SQL(" and ").join(map(_equals, contract.key)),
+    )
+    return statement.as_string()
+
+
+def update_order(contract: Contract) -> list[str]:
+    """The columns in the order in which `update` takes their values: the key last."""
+    return [*(c.name for c in contract.columns if c.name not in contract.key), *contract.key]
+
+
+def delete_all(contract: Contract) -> str:
+    """Every row, one by one as far as capture is concerned: a truncate would tell nobody which rows are gone."""
+    return sql.SQL("delete from {}").format(sql.Identifier(contract.table)).as_string()
+
+
+def _equals(name: str) -> sql.Composed:
+    return sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder())
+
 
 CLOCK = "%Y-%m-%d %H:%M:%S%.6f"
 
@@ -80,7 +140,7 @@ def _rows(
     names = [column.name for column in contract.columns]
     kinds = ((mine.filter(created), insert(contract), names), (mine.filter(~created), update(contract), None))
     for alike, statement, order in kinds:
-        images = life_of(contract).images(frames[contract.table], alike)
+        images = history_of(contract).images(frames[contract.table], alike)
         texts = images.select(map(_text, contract.columns)).select(order or update_order(contract))
         for seq, tx, values in zip(alike[SEQ], alike[TX], texts.iter_rows(), strict=True):
             yield seq, tx, statement, values

@@ -18,8 +18,7 @@ import psycopg
 from psycopg import errors
 
 from olist.errors import Stopped
-from producers.shop.statements import ADVANCE, BEGIN, FORGET
-from producers.shop.transactions import Transaction
+from producers.shop.transactions import ADVANCE, BEGIN, FORGET, Transaction
 
 
 @dataclass(frozen=True)

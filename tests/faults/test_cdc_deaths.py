@@ -21,10 +21,11 @@ from olist.source import Dataset, load
 from olist.stack.local import Stack
 from olist.tables import ORDERS
 from producers.generation.dataset import generate
-from producers.pace import Pace
-from producers.replay import Progress, Run
+from producers.kafka_producer import Sender
+from producers.progress import Progress
+from producers.rate import Pace
+from producers.replay import Run
 from producers.replay import make_plan as direct_plan
-from producers.sending import Sender
 from producers.shop.replay import Run as ShopRun
 from producers.shop.replay import make_plan
 from sinks.base import TARGETS

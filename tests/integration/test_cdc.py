@@ -14,15 +14,15 @@ from olist.contracts import Contract
 from olist.errors import Stopped
 from olist.settings import Settings
 from olist.source import Dataset, load
-from olist.source.columns import ColumnNames
+from olist.source.typed import ColumnNames
 from olist.stack.local import Stack
 from olist.tables import ORDER_ITEMS, ORDER_PAYMENTS, ORDER_REVIEWS, ORDERS
 from producers.generation.dataset import generate
-from producers.pace import Pace
-from producers.replay import Progress
+from producers.kafka_producer import Sender
+from producers.progress import Progress
+from producers.rate import Pace
 from producers.replay import Run as DirectRun
 from producers.replay import make_plan as direct_plan
-from producers.sending import Sender
 from producers.sequence import sequence
 from producers.shop.migrate import migrate, migrations
 from producers.shop.replay import Run as ShopRun

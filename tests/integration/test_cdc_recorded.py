@@ -15,7 +15,7 @@ from connect.capture import ask_for_snapshot
 from olist.batches import Batch, decode_batch
 from olist.clients.shop import HEARTBEAT
 from olist.contracts import Contract, Int, Micros, Price, Row
-from olist.source.columns import ColumnNames
+from olist.source.typed import ColumnNames
 from olist.stack.local import Stack
 from olist.tables import ORDER_ITEMS, ORDER_PAYMENTS, ORDER_REVIEWS, ORDERS, TABLES
 from tests.records import FakeRecord

@@ -18,16 +18,17 @@ from connect.capture import ask_for_snapshot
 from olist.contracts import Contract, Micros, Row, Str
 from olist.settings import Settings
 from olist.source import load
-from olist.source.columns import ColumnNames
+from olist.source.typed import ColumnNames
 from olist.stack.local import Stack
 from olist.tables import ORDER_PAYMENTS, ORDER_REVIEWS, ORDERS
 from olist.topics.admin import admin_client, ensure_topic, ensure_topics, topic_state
 from olist.topics.dead_letters import REASON, STAGE, TOPIC_CONFIG, dead_letter_topic
 from olist.topics.reader import read
 from producers.generation.dataset import generate
-from producers.pace import Pace
-from producers.replay import Progress, Run, make_plan
-from producers.sending import Sender
+from producers.kafka_producer import Sender
+from producers.progress import Progress
+from producers.rate import Pace
+from producers.replay import Run, make_plan
 from sinks.base import TARGETS, factory
 from sinks.check.report import Report
 from sinks.check.run import check

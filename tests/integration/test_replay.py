@@ -26,10 +26,11 @@ from olist.tables import CUSTOMERS, ORDERS, TABLES
 from olist.topics.admin import admin_client, ensure_topics, topic_states
 from producers.encoding import KEY, VALUE, encode, keys_of
 from producers.generation.dataset import generate
-from producers.pace import Pace
-from producers.replay import Progress, Run, check_ends, make_plan, origin_of
+from producers.kafka_producer import Sender
+from producers.progress import Progress
+from producers.rate import Pace
+from producers.replay import Run, check_ends, make_plan, origin_of
 from producers.resume import PARTITION, placed
-from producers.sending import Sender
 from producers.sequence import TABLE, TABLE_NAMES, sequence
 from tests.waiting import wait_until
 

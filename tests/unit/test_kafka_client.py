@@ -22,7 +22,7 @@ from olist.clients.kafka import (
 from olist.errors import BadInput
 from olist.settings import Settings
 from olist.stack.servers.connect import Connect
-from producers.sending import Sender
+from producers.kafka_producer import Sender
 from stream_apps.apps.sales_by_hour import APP
 from stream_apps.faust.producer import BufferedProducer
 from stream_apps.flink.job import encode, job_of

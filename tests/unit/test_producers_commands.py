@@ -12,10 +12,9 @@ from click.testing import CliRunner
 from olist.errors import BadInput, ServerTrouble
 from olist.tables import ORDERS, TABLES
 from producers.cli import replay
-from producers.display import described
-from producers.download_command import ARCHIVE, fetch
-from producers.replay import Progress
-from producers.replay_command import found_data
+from producers.cli.dataset_commands import ARCHIVE, fetch
+from producers.cli.replay_command import found_data
+from producers.progress import Progress, described
 from producers.summary import Summary
 from tests.unit.producers_dataset import files, small_shop, write_folder
 

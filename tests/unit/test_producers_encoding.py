@@ -16,10 +16,10 @@ from olist.contracts import Row
 from olist.source import iter_rows, read
 from olist.tables import ORDER_REVIEWS, TABLES, OrderReview
 from producers.encoding import CONNECTOR, KEY, VALUE, Origin, encode, envelope_of, source_of
-from producers.life import EVENT_US, PREVIOUS_STAGE, PREVIOUS_US, ROW, STAGE, life_of
+from producers.row_histories import EVENT_US, PREVIOUS_STAGE, PREVIOUS_US, ROW, STAGE, history_of
 from producers.sequence import SEQ, TABLE, TABLE_NAMES, TX, sequence
 from tests.unit.producers_dataset import files, small_shop, write_folder
-from tests.unit.test_producers_life import REVIEW_ROWS, frame_of
+from tests.unit.test_row_histories import REVIEW_ROWS, frame_of
 
 ORIGIN = Origin("0123456789ab.1", "olist.public")
 
@@ -32,7 +32,7 @@ def frames(tmp_path: Path) -> dict[str, pl.DataFrame]:
 def image(frames: dict[str, pl.DataFrame], table: str, row: int, stage: int, event_us: int) -> Row:
     moment = pl.DataFrame({ROW: [row], STAGE: [stage], EVENT_US: [event_us]}, schema_overrides={ROW: pl.UInt32})
     contract = TABLES[table]
-    (found,) = iter_rows(contract, life_of(contract).images(frames[table], moment))
+    (found,) = iter_rows(contract, history_of(contract).images(frames[table], moment))
     return found
 
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from olist.errors import BadInput
 from olist.source import load, read
-from olist.source.columns import ColumnNames
 from olist.source.files import file_name
+from olist.source.typed import ColumnNames
 from olist.tables import (
     CATEGORY_TRANSLATIONS,
     CUSTOMERS,

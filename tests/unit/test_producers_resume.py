@@ -13,7 +13,7 @@ from olist.positions import TopicState
 from olist.source import read
 from olist.tables import ORDERS, TABLES
 from producers.encoding import CONNECTOR, Origin
-from producers.pace import Pace
+from producers.rate import Pace
 from producers.resume import NTH, PARTITION, LastRecord, check_last_records, pending, placed
 from producers.sequence import SEQ, TABLE, TABLE_NAMES, sequence
 from tests.unit.producers_dataset import files, small_shop, write_folder

@@ -12,13 +12,14 @@ from olist.positions import TopicState
 from olist.settings import Settings
 from olist.source import Dataset, load
 from olist.tables import TABLES
-from producers import sending
+from producers import kafka_producer
 from producers.encoding import Origin
-from producers.life import EVENT_US
-from producers.pace import Pace
-from producers.replay import Plan, Progress, Run
+from producers.kafka_producer import STALL_S, Record, Sender
+from producers.progress import Progress
+from producers.rate import Pace
+from producers.replay import Plan, Run
 from producers.resume import placed
-from producers.sending import STALL_S, Record, Sender
+from producers.row_histories import EVENT_US
 from producers.sequence import sequence
 from tests.unit.producers_dataset import files, small_shop, write_folder
 
@@ -152,7 +153,7 @@ RECORD: Record = ("x.orders", b"{}", b"{}", 0)
 
 @pytest.fixture
 def sender(monkeypatch: pytest.MonkeyPatch) -> Sender:
-    monkeypatch.setattr(sending, "Producer", FakeProducer)
+    monkeypatch.setattr(kafka_producer, "Producer", FakeProducer)
     return Sender(Settings(kafka="nowhere:1"), linger_ms=5, clock=TickingClock())
 
 

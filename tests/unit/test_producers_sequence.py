@@ -22,7 +22,7 @@ from olist.tables import (
     OrderItem,
     OrderReview,
 )
-from producers.life import EVENT_US, PREVIOUS_STAGE, STAGE, life_of
+from producers.row_histories import EVENT_US, PREVIOUS_STAGE, STAGE, history_of
 from producers.sequence import SEQ, TABLE, TX, sequence
 from tests.unit.producers_dataset import at, files, small_shop, write_folder
 
@@ -39,7 +39,7 @@ def told(frames: Frames, changes: pl.DataFrame) -> list[tuple[Contract, Row]]:
     rows: dict[int, tuple[Contract, Row]] = {}
     for index, contract in enumerate(TABLES.values()):
         mine = changes.filter(pl.col(TABLE) == index)
-        images = life_of(contract).images(frames[contract.table], mine)
+        images = history_of(contract).images(frames[contract.table], mine)
         rows.update((seq, (contract, row)) for seq, row in zip(mine[SEQ], iter_rows(contract, images), strict=True))
     return [rows[seq] for seq in changes[SEQ]]
 
@@ -57,7 +57,7 @@ def test_every_row_of_every_file_is_created_once_and_ends_as_it_is(frames: Frame
         mine = changes.filter(pl.col(TABLE) == index)
         assert mine[PREVIOUS_STAGE].is_null().sum() == frames[contract.table].height
         last = mine.group_by("row", maintain_order=True).last().sort("row")
-        assert life_of(contract).images(frames[contract.table], last).equals(frames[contract.table])
+        assert history_of(contract).images(frames[contract.table], last).equals(frames[contract.table])
 
 
 def test_parents_come_before_children(frames: Frames) -> None:

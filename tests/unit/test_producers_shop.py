@@ -8,12 +8,11 @@ import pytest
 from olist.errors import BadInput
 from olist.settings import Settings
 from olist.source import Dataset, load
-from olist.source.columns import ColumnNames
+from olist.source.typed import ColumnNames
 from olist.tables import ORDER_ITEMS, ORDER_REVIEWS, ORDERS, TABLES
 from producers.sequence import SEQ, TX, sequence
 from producers.shop.documents import Collection, documents
-from producers.shop.statements import insert, update, update_order
-from producers.shop.transactions import first_transactions, slices, transactions
+from producers.shop.transactions import first_transactions, insert, slices, transactions, update, update_order
 from tests.unit.producers_dataset import files, small_shop, write_folder
 
 

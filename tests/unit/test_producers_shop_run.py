@@ -15,8 +15,8 @@ import producers.shop.replay as replay
 from olist.errors import ServerTrouble, Stopped
 from olist.settings import Settings
 from olist.source import Dataset, load
-from producers.pace import Pace
-from producers.replay import Progress
+from producers.progress import Progress
+from producers.rate import Pace
 from producers.sequence import SEQ, sequence
 from producers.shop.replay import STALL_S, Plan, Run, name_of
 from producers.shop.transactions import Transaction, transactions

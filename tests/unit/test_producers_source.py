@@ -12,7 +12,7 @@ from olist.errors import BadInput, BadRow
 from olist.source import iter_rows, load, read
 from olist.source.dataset import parse
 from olist.source.files import file_name
-from olist.source.geolocation import reduce_geolocation
+from olist.source.typed import reduce_geolocation
 from olist.tables import (
     CATEGORY_TRANSLATIONS,
     CUSTOMERS,

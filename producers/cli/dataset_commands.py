@@ -1,4 +1,4 @@
-"""`olist download`: the real data set from Kaggle, with the user's own account."""
+"""`olist download` and `olist generate`: the real data set, with the user's own Kaggle account, or a synthetic one."""
 
 from __future__ import annotations
 
@@ -65,3 +65,25 @@ def _signed_in() -> Any:
     except (OSError, SystemExit, ValueError) as error:
         raise BadInput("there are no Kaggle credentials", hint=GET_CREDENTIALS) from error
     return api
+
+
+@click.command("generate")
+@click.option("--orders", type=click.IntRange(1), default=20_000, show_default=True, help="how many orders")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="same seed, same bytes")
+@click.option("--out", type=click.Path(path_type=Path), help="the folder to make  [default: olist-<orders>-<seed>]")
+def generate(orders: int, seed: int, out: Path | None) -> None:
+    """Write a synthetic data set with the real one's shapes: its status mix, gaps, contradictions and odd texts.
+
+    Any size, in the memory of 10,000 orders. `olist replay --data FOLDER` takes it like the real one.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from olist.terminal import console
+    from producers.generation.dataset import generate as write_dataset
+
+    folder = out or Path(f"olist-{orders}-{seed}")
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("orders"), TimeRemainingColumn())
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        task = bar.add_task("", total=orders)
+        write_dataset(folder, orders, seed, lambda done: bar.update(task, completed=done))
+    click.echo(f"{orders:,} orders in {folder}; next: olist replay --data {folder}")

@@ -1,4 +1,4 @@
-"""What a user sees while a replay runs: a bar on a terminal, a line now and then elsewhere."""
+"""How far a run is, and what a user sees of it: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -6,16 +6,30 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from producers.replay import Progress
+from olist.stop_signals import on_first_signal
 
 BAR_REFRESH_S = 0.2
 LINE_EVERY_S = 5.0
+
+
+@dataclass
+class Progress:
+    """How far a run is; a display reads it whenever it likes."""
+
+    total: int
+    acknowledged: int = 0
+    event_us: int | None = None
+    trouble: str = ""
+    stopped_by: int | None = None  # a signal's number
+    started_s: float = field(default_factory=time.monotonic)
 
 
 @contextmanager
@@ -30,6 +44,18 @@ def shown(progress: Progress, console: Console) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+@contextmanager
+def stopping(progress: Progress, waits_for: str) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks the run to end in order, which waits for something; the next ends it at once."""
+
+    def stop(number: int) -> None:
+        progress.stopped_by = number
+        click.echo(f"stopping: waiting for {waits_for} (once more to leave at once)", err=True)
+
+    with on_first_signal(stop):
+        yield
 
 
 def described(progress: Progress, now_s: float) -> str:

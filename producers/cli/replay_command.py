@@ -16,7 +16,8 @@ from olist.tables import TABLES
 
 if TYPE_CHECKING:
     from olist.settings import Settings
-    from producers.pace import Pace
+    from olist.source import Dataset
+    from producers.rate import Pace
     from producers.replay import Plan
     from producers.summary import Summary
 
@@ -75,21 +76,19 @@ def replay(
     """
     from olist.settings import settings
     from olist.source import load
-    from producers.pace import Pace
+    from producers.rate import Pace
     from producers.replay import make_plan
 
     dataset = load(found_data(data))
     if dry_run:
         from olist.terminal import show
-        from producers.dry_run import dry_run_of
+        from producers.summary import dry_run_of
 
         counts = dry_run_of(dataset, tables, limit)
         show(counts.as_table()) if output == "text" else click.echo(json.dumps(counts.as_json()))
         return
     current, pace = settings(), Pace(speed, rate)
     if road == "postgres":
-        from producers.shop.command import send_to_shop
-
         refuse_some_tables(tables)
         done = send_to_shop(current, dataset, limit, pace, reviews=reviews, from_start=from_start, ask=not yes)
         _end(done, output)
@@ -124,10 +123,9 @@ def _end(done: Summary, output: str) -> None:
 def send(current: Settings, plan: Plan, pace: Pace) -> Summary:
     """Carry a plan out under the eyes of the user."""
     from olist.terminal import console
-    from producers.display import event_time, shown
-    from producers.replay import FULL_SPEED_LINGER_MS, PACED_LINGER_MS, Progress, Run, check_ends
-    from producers.sending import Sender
-    from producers.stopping import stop_signals
+    from producers.kafka_producer import Sender
+    from producers.progress import Progress, event_time, shown, stopping
+    from producers.replay import FULL_SPEED_LINGER_MS, PACED_LINGER_MS, Run, check_ends
     from producers.summary import Summary
 
     progress = Progress(total=plan.changes.height)
@@ -136,7 +134,7 @@ def send(current: Settings, plan: Plan, pace: Pace) -> Summary:
     check_ends(current, plan.ends_after(0))
     started_s, started_cpu_s = time.monotonic(), time.process_time()
     try:
-        with stop_signals(progress), shown(progress, console(stderr=True)):
+        with stopping(progress, "Kafka's last acknowledgements"), shown(progress, console(stderr=True)):
             run.go()
     finally:
         sender.abandon()
@@ -145,6 +143,33 @@ def send(current: Settings, plan: Plan, pace: Pace) -> Summary:
     reached = None if progress.event_us is None else event_time(progress.event_us)
     left = plan.changes.height - run.sent
     return Summary(plan.done, run.sent, left, seconds, cpu_s, reached, progress.stopped_by)
+
+
+def send_to_shop(
+    current: Settings, dataset: Dataset, limit: int | None, pace: Pace, *, reviews: str, from_start: bool, ask: bool
+) -> Summary:
+    """Write what the shop's database does not hold yet, under the eyes of the user."""
+    from olist.terminal import console
+    from producers.progress import Progress, event_time, shown, stopping
+    from producers.shop.documents import Collection
+    from producers.shop.replay import Run, empty, make_plan
+    from producers.summary import Summary
+
+    elsewhere = Collection(current) if reviews == "mongodb" else None
+    if from_start:
+        if ask:
+            click.confirm("delete every row of the shop's database?", abort=True, err=True)
+        empty(current)
+    plan = make_plan(dataset, current, limit)
+    progress = Progress(total=plan.changes.height)
+    run = Run(current, plan, pace, progress, reviews=elsewhere)
+    started_s, started_cpu_s = time.monotonic(), time.process_time()
+    with stopping(progress, "the shop's last commits"), shown(progress, console(stderr=True)):
+        run.go()
+    seconds, cpu_s = time.monotonic() - started_s, time.process_time() - started_cpu_s
+    reached = None if progress.event_us is None else event_time(progress.event_us)
+    left = plan.changes.height - run.sent
+    return Summary(plan.done, run.sent, left, seconds, cpu_s, reached, progress.stopped_by, "in the shop's database")
 
 
 def found_data(data: Path | None) -> Path:

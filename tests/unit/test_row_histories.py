@@ -15,7 +15,7 @@ from olist.order_status import CLOSED, COURSE, MOVES, may_move, rank
 from olist.source import iter_rows
 from olist.source.typed import frame_schema
 from olist.tables import ORDER_REVIEWS, ORDERS, Order, OrderReview
-from producers.life import EVENT_US, FROM_US, PREVIOUS_STAGE, PREVIOUS_US, ROW, STAGE, life_of
+from producers.row_histories import EVENT_US, FROM_US, PREVIOUS_STAGE, PREVIOUS_US, ROW, STAGE, history_of
 from tests.unit.producers_dataset import at
 
 TIMES = st.integers(min_value=at(-3), max_value=at(3)) | st.sampled_from([at(0), at(1)])
@@ -55,12 +55,12 @@ def lives_of(contract: Contract, rows: list[Any], starts: list[int]) -> Lives:
     """Row index -> (event time, before, after) of each change, in order."""
     frame = frame_of(contract, rows)
     start = pl.DataFrame({ROW: range(len(rows)), FROM_US: starts}, schema={ROW: pl.UInt32, FROM_US: pl.Int64})
-    life = life_of(contract)
-    moments = life.moments(frame, start)
-    after = iter_rows(contract, life.images(frame, moments))
+    history = history_of(contract)
+    moments = history.moments(frame, start)
+    after = iter_rows(contract, history.images(frame, moments))
     updates = moments.filter(pl.col(PREVIOUS_STAGE).is_not_null())
     previous = updates.select(ROW, pl.col(PREVIOUS_STAGE).alias(STAGE), pl.col(PREVIOUS_US).alias(EVENT_US))
-    before = iter_rows(contract, life.images(frame, previous))
+    before = iter_rows(contract, history.images(frame, previous))
     lives: Lives = defaultdict(list)
     for index, event_us, update, row in zip(
         moments[ROW], moments[EVENT_US], moments[PREVIOUS_STAGE].is_not_null(), after, strict=True

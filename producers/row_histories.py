@@ -1,6 +1,6 @@
 """What happens to one table's rows and when: every change of every row, and the row as it is after each.
 
-A life is two pure functions over frames, so that Kafka and the shop's database can be fed from the same one:
+A history is two pure functions over frames, so that Kafka and the shop's database can be fed from the same one:
 `moments` says which changes there are (one line each, small), `images` gives the rows after them (as wide as the
 table, asked for in chunks). The last image of a row is its CSV line to the letter, whatever its dates contradict.
 
@@ -21,7 +21,7 @@ import polars as pl
 
 from olist.contracts import Contract
 from olist.order_status import APPROVED, COURSE, DELIVERED, SHIPPED, rank
-from olist.source.columns import ColumnNames
+from olist.source.typed import ColumnNames
 from olist.tables import ORDER_REVIEWS, ORDERS
 
 # A moment: the row's index in its frame, which change of it, when, and the change before it (null at its creation).
@@ -32,8 +32,8 @@ FROM_US = "from_us"
 
 
 @dataclass(frozen=True)
-class Life:
-    """The life of a table whose rows are created and never changed."""
+class RowHistory:
+    """The history of a table whose rows are created and never changed."""
 
     contract: Contract
 
@@ -58,7 +58,7 @@ class Life:
 
 
 @dataclass(frozen=True)
-class OrderLife(Life):
+class OrderHistory(RowHistory):
     """Created, approved, handed to the carrier, delivered; or closed before that."""
 
     contract: Contract = ORDERS
@@ -91,7 +91,7 @@ class OrderLife(Life):
 
 
 @dataclass(frozen=True)
-class ReviewLife(Life):
+class ReviewHistory(RowHistory):
     """Asked for, then answered."""
 
     contract: Contract = ORDER_REVIEWS
@@ -123,11 +123,11 @@ CLOSING = 4
 ANSWERED = 1
 
 
-def life_of(contract: Contract) -> Life:
-    """The life that a table's rows lead."""
+def history_of(contract: Contract) -> RowHistory:
+    """The history of a table's rows."""
     if contract is ORDERS:
-        return OrderLife()
-    return ReviewLife() if contract is ORDER_REVIEWS else Life(contract)
+        return OrderHistory()
+    return ReviewHistory() if contract is ORDER_REVIEWS else RowHistory(contract)
 
 
 def _at(rows: pl.DataFrame, stage: int, when: pl.Expr) -> pl.DataFrame:
@@ -135,7 +135,7 @@ def _at(rows: pl.DataFrame, stage: int, when: pl.Expr) -> pl.DataFrame:
 
 
 def _linked(moments: pl.DataFrame) -> pl.DataFrame:
-    """In the order of each row's life, with the moment before each."""
+    """In the order of each row's history, with the moment before each."""
     ordered = moments.sort(ROW, EVENT_US, STAGE)
     same_row = pl.col(ROW) == pl.col(ROW).shift(1)
     return ordered.with_columns(
