@@ -128,6 +128,11 @@ class _NothingPointsAt(ValidatableTableRequirement):
     snapshot_ids: list[int]
 
     def validate(self, base_metadata: TableMetadata | None) -> None:  # type: ignore[override]  # shadows pydantic's
+        """As PyIceberg's own requirements.
+
+        Raises:
+            CommitFailedException: one is gone, or named.
+        """
         there = {snapshot.snapshot_id for snapshot in base_metadata.snapshots} if base_metadata else set()
         pointed_at = {ref.snapshot_id for ref in base_metadata.refs.values()} if base_metadata else set()
         if not there.issuperset(self.snapshot_ids) or pointed_at.intersection(self.snapshot_ids):

@@ -32,7 +32,7 @@ def sorted_frames(
     Args:
         frames: each much smaller than a run.
         by: the sort columns.
-        run_bytes: rows held at once, decoded; the peak is some five times this.
+        run_bytes: of rows in memory at once, decoded; the peak is some five times this.
         spill: an empty folder for the runs.
     """
     buffered: list[pl.DataFrame] = []
@@ -64,7 +64,7 @@ def _taken(runs: list[Path], most: int) -> list[Iterator[pl.DataFrame]]:
 
 
 def _sorted(buffered: list[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
-    """The held rows in order; `buffered` lets go of them."""
+    """The buffered rows in order; the buffer is emptied."""
     made = pl.concat(buffered).sort(by)
     buffered.clear()
     return made

@@ -1,6 +1,6 @@
 """One compactor per table: a lease in a table property, so that two do not do the same work.
 
-It saves work and guards nothing: a rewrite that another was faster with is lost at its commit, whoever held what. So a
+It saves work and guards nothing: of two rewrites the slower is lost at its commit, whoever had the lease. So a
 lease that two take in the same moment, or that runs out under a paused process, costs time and no rows. It is short, so
 that the table of a killed compactor waits for seconds, and renewed by the clock while its owner works.
 """

@@ -55,13 +55,13 @@ def log_busy(busy: Busy) -> None:
 
 
 def run_once(jobs: Sequence[Job], lease: Lease, busy: Callable[[Busy], object] = log_busy) -> Iterator[Report]:
-    """Compact each table that is worth it; a report for each, and `busy` is told of those that are another's.
+    """Compact each table that is worth it; a report for each; `busy` gets those that another compacts.
 
     What stops one table does not keep the others waiting: see `TableErrors`.
 
     Raises:
         Stopped: a table's positions do not add up, a file that it names is gone, or another engine has made of it what
-            compaction does not handle; before any trouble.
+            compaction does not handle; before any `ServerTrouble`.
         ServerTrouble: catalog or storage is away, or a table's writers left no room for a commit.
     """
     errors = TableErrors()
@@ -105,7 +105,11 @@ class TableErrors:
         COMPACTION_FAILING.labels(table).set(1)
 
     def raise_first(self) -> None:
-        """Raise the first that needs a person, else the first there was; nothing where all went well."""
+        """Raise the first permanent error, else the first transient one; nothing where there was none.
+
+        Raises:
+            OlistError: one of `found`.
+        """
         for error in sorted(self.found, key=lambda error: isinstance(error, ServerTrouble)):
             raise error
 

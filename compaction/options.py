@@ -21,7 +21,7 @@ class Thresholds:
     joins a group only while it is at most `tier_ratio` times as large as all smaller ones together (or below
     `tier_floor`), so that a byte is rewritten a few times on its way to the target size and not once per run.
     `max_run` bounds one run of one table. Two are no properties but follow the memory: `max_delete_rows` bounds the
-    deletes that are merged at once, `max_group_rows` the rows of a group, whose ways to the new files are held.
+    deletes that are merged at once, `max_group_rows` the rows of a group, whose new locations are kept in memory.
     """
 
     target_file_size: int = 512 * MB

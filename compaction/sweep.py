@@ -1,7 +1,7 @@
 """Orphans: files under a table's location that nothing refers to. A writer that was killed leaves them behind.
 
 The storage is listed first and the table loaded after it, so a file that a commit made count in between is seen to be
-referred to. A file that no commit refers to yet is told from an orphan by its age alone: the least age must be far
+referred to. A file that no commit refers to yet differs from an orphan by its age alone: the least age must be far
 above the time that any writer needs from its first file to its commit (`olist.lake.files`). Paths are compared in one
 spelling; a list that looks like another misunderstanding has `Orphans.doubts`.
 """

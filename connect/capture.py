@@ -115,7 +115,7 @@ def signal_snapshot(connection: psycopg.Connection, settings: Settings, contract
 
 
 def signal(connection: psycopg.Connection, name: str, kind: str, data: dict[str, Any]) -> None:
-    """Tell Debezium something, once: a name that was used before says nothing."""
+    """Send Debezium a signal, once: a name that was used before sends none."""
     insert = on_signals("insert into {signals} (id, type, data) values (%s, %s, %s) on conflict (id) do nothing")
     connection.execute(insert, [name, kind, msgspec.json.encode(data).decode()])
 

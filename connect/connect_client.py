@@ -162,7 +162,7 @@ def _content(answer: requests.Response) -> Any:
 
 
 def until(client: ConnectClient, name: str, fits: Callable[[ConnectorStatus | None], bool], what: str) -> None:
-    """Look until the status fits.
+    """Poll until the status fits.
 
     Raises:
         ServerTrouble: it takes too long; with the trace of a part that failed, if one did.
@@ -220,7 +220,7 @@ def failed(status: ConnectorStatus) -> ServerTrouble:
     return ServerTrouble(
         "connect",
         f"{status.name} failed: {cause(status.trace)}\n{status.trace.rstrip()}",
-        hint="mend the cause; `olist connect restart`",
+        hint="fix the cause, then `olist connect restart`",
     )
 
 

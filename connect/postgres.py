@@ -118,7 +118,7 @@ def _parameters(query: str) -> Config:
     given = dict(parse_qsl(query.replace("+", "%2B")))  # to libpq a plus is a plus
     if unknown := sorted(given.keys() - PARAMETERS.keys()):
         raise BadInput(
-            f"OLIST_SHOP: the connector cannot be told {', '.join(unknown)}",
+            f"OLIST_SHOP: the connector has no setting for {', '.join(unknown)}",
             hint=f"what may follow the URL's `?`: {', '.join(PARAMETERS)}",
         )
     return {carried: value for name, value in given.items() if (carried := PARAMETERS[name])}

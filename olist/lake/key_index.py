@@ -1,6 +1,6 @@
 """The key index: key -> (data file, row position), exact and vectorised, about 40 bytes a key.
 
-An open-addressing hash table in three NumPy columns. A key is held as its 128-bit fingerprint (XXH3 with a seed of this
+An open-addressing hash table in three NumPy columns. A key is kept as its 128-bit fingerprint (XXH3 with a seed of this
 process): among a billion keys two share one with a chance of 10^-21. Look-ups and updates take whole batches; each
 round of linear probing settles most of the batch at once.
 

@@ -118,7 +118,7 @@ def _chunks(arrays: Sequence[I64]) -> Iterator[I64]:
 def moves_since(metadata: TableMetadata, seen: int | None) -> list[str] | None:
     """Paths of the files of moves of all rewrites after snapshot `seen`, oldest first.
 
-    None when they cannot be told: a snapshot between has expired, or somebody removed data files and left no moves.
+    None when they are not known: a snapshot between has expired, or somebody removed data files and left no moves.
     """
     found: list[str] = []
     snapshot = metadata.snapshot_by_name("main")

@@ -13,7 +13,7 @@ The lake protocol, in order:
 4. Only then the index learns where the rows are.
 5. A table with too many files or snapshots asks for a pause between commits (`olist.lake.backpressure`).
 
-Outcome unknown (a connection lost in the commit): the caller opens again, and the positions it finds tell.
+Outcome unknown (a connection lost in the commit): the caller opens again, and finds by the positions whether it landed.
 """
 
 from __future__ import annotations
@@ -76,7 +76,11 @@ class LakeTable:
 
     @property
     def table(self) -> Table:
-        """The table as of this writer's last look."""
+        """The table as of this writer's last load.
+
+        Raises:
+            RuntimeError: the writer was not opened.
+        """
         if self._opened is None:
             raise RuntimeError(f"lake table {self.name} is used before open()")
         return self._opened

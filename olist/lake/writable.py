@@ -116,7 +116,11 @@ class _TableCheck:
         return ContractRefused(f"lake table {self.table.name()[-1]}: {there}\n  {ours}", hint=undo + rebuild)
 
     def check_format(self) -> None:
-        """The first of all checks: manifests and deletes of another version may be of other kinds."""
+        """The first of all checks: manifests and deletes of another version may be of other kinds.
+
+        Raises:
+            ContractRefused: it is not the version that sinks write.
+        """
         if (version := self.table.format_version) != WRITTEN_VERSION:
             raise self.refused(
                 f"it is of Iceberg's format version {version}",
