@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from olist.changes import Change
 from olist.contracts import Contract, Row
 from olist.errors import BadRecord
+
+if TYPE_CHECKING:
+    from olist.changes import Change  # numpy comes with it
 
 S = TypeVar("S", bound=msgspec.Struct)
 

@@ -23,7 +23,6 @@ from stream_apps.app import App, FlinkApp
 from stream_apps.catalogue import app_file
 from stream_apps.cli.changes import COMMANDS
 from stream_apps.cli.options import file_option, name_argument, operations_on, output_option, within_option
-from stream_apps.deploy import keeping
 from stream_apps.deploy.store import Deployment, deployments
 from stream_apps.loader import engine_of, load_app
 
@@ -161,10 +160,11 @@ def _print_manifests(paths: Sequence[Path], parallelism: int, *, dry_run: bool) 
 def status(names: tuple[str, ...], output: str) -> None:
     """How deployed apps are: state, lag, freshness, checkpoints. Exit code 1 when one is not as it is wanted."""
     from stream_apps.cli.view import status_report
+    from stream_apps.deploy import stack_hooks
     from stream_apps.deploy.status import statuses
 
     current = settings()
-    keeping.begin(current)
+    stack_hooks.begin(current)
     found = statuses(current, _named(current, names))
     if output == "json":
         click.echo(msgspec.json.encode(found))
@@ -193,11 +193,12 @@ def _named(current: Settings, names: Sequence[str]) -> list[Deployment]:
 def wait(names: tuple[str, ...], within_s: float) -> None:
     """Return when the apps that run have nothing left to read; for scripts that load data once."""
     from stream_apps.cli.view import ProgressView
+    from stream_apps.deploy import stack_hooks
     from stream_apps.deploy.readiness import until_idle
     from stream_apps.deploy.status import statuses
 
     current = settings()
-    keeping.begin(current)
+    stack_hooks.begin(current)
     there = _named(current, names)
 
     with ProgressView(console(stderr=True)) as progress:
@@ -213,6 +214,7 @@ def logs(name: str, following: bool, lines: int) -> None:
     """An app's log: its workers', or that of the Flink cluster which runs it, and the supervisor's word on it."""
     from olist.stack.home import Home
     from olist.stack.processes import follow, recent
+    from stream_apps.deploy import stack_hooks
     from stream_apps.deploy.engines import engine_named
 
     current = settings()
@@ -220,9 +222,9 @@ def logs(name: str, following: bool, lines: int) -> None:
     record = deployment.deployed_record()
     engine = engine_named(record.engine, current)
     paths = {path.stem: path for path in engine.logs(deployment.version(record, record.current))}
-    paths[keeping.LOG] = Home(current.home.resolve()).log(keeping.LOG)
+    paths[stack_hooks.LOG] = Home(current.home.resolve()).log(stack_hooks.LOG)
     for source, line in chain(recent(paths, lines), follow(paths) if following else ()):
-        if source != keeping.LOG or name in line:
+        if source != stack_hooks.LOG or name in line:
             click.echo(f"{click.style(source, fg='cyan')} {printable(line, LINES)}")
 
 

@@ -12,7 +12,6 @@ import click
 from olist.settings import settings
 from olist.terminal import console
 from stream_apps.app import App
-from stream_apps.deploy import keeping
 from stream_apps.deploy.store import Deployment
 from stream_apps.loader import engine_of
 
@@ -37,6 +36,7 @@ within_option = click.option(
 def operations_on(name: str, within_s: float = 180.0, app: App | None = None) -> Iterator[Operations]:
     """Alone with an app's deployment; afterwards the supervisor lives when it is needed."""
     from stream_apps.cli.view import ProgressView
+    from stream_apps.deploy import stack_hooks
     from stream_apps.deploy.deployed_app import DeployedApp
     from stream_apps.deploy.operations import Operations
 
@@ -46,4 +46,4 @@ def operations_on(name: str, within_s: float = 180.0, app: App | None = None) ->
     deployment.make()
     with ProgressView(console(stderr=True)) as progress, deployment.alone(BUSY_S):
         yield Operations(DeployedApp.of(current, deployment, kind), within_s=within_s, progress=progress)
-    keeping.begin(current)
+    stack_hooks.begin(current)

@@ -1,5 +1,6 @@
 """Deployments of apps on one machine: what is wanted, the versions it is made of, and how it is kept so.
 
+    deployed_app.py     an app with its files, its engine, its Kafka and its clock
     store.py            a deployment on disk: its record, its lock, its versions
     operations.py       what a command does to one app
     upgrade_steps.py    the ways from one version to another, as tables (pure)
@@ -10,7 +11,7 @@
     reconcile.py        the one step that is due for an app
     supervisor.py       the process that takes it, each second
     metrics.py          what that process serves
-    keeping.py          `olist up` and `olist down` begin and end it
+    stack_hooks.py      `olist up` and `olist down` begin and end it
     foreground.py       `olist apps run`
     cleanup.py          remove what nobody goes back to
     kubernetes.py       an app as manifests

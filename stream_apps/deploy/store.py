@@ -19,7 +19,6 @@ from typing import IO
 
 from olist.errors import BadInput
 from olist.settings import Settings
-from olist.stack.home import Home
 from stream_apps.engine import Engine, Version
 from stream_apps.loader import load_app
 from stream_apps.records import Record, VersionRecord, VersionState, read, write
@@ -95,6 +94,8 @@ class Deployment:
 
     def make(self) -> None:
         """Create the folder, so that one can be alone with it."""
+        from olist.stack.home import Home  # requests comes with it
+
         Home(self.path.parents[1]).claim_folder()
         self.path.mkdir(parents=True, exist_ok=True)
 

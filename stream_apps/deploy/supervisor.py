@@ -22,9 +22,9 @@ from olist.stack.local import Stack
 from olist.stop_signals import set_on_signal
 from olist.telemetry import configure_logging, serve_metrics
 from stream_apps.deploy.deployed_app import DeployedApp
-from stream_apps.deploy.keeping import FLINK_SERVERS, end_workers, supervisor_home
 from stream_apps.deploy.metrics import Observer
 from stream_apps.deploy.reconcile import reconcile
+from stream_apps.deploy.stack_hooks import FLINK_SERVERS, end_workers, supervisor_home
 from stream_apps.deploy.store import Busy, Deployment, deployments
 from stream_apps.records import EngineName
 

@@ -17,7 +17,7 @@ from olist.stack.servers.server import free_ports
 from olist.tables import ORDERS, Order
 from olist.topics.admin import ensure_topics
 from olist.topics.broker import Broker
-from stream_apps.deploy import keeping
+from stream_apps.deploy import stack_hooks
 from stream_apps.deploy.store import Deployment, deployments
 from stream_apps.faust.worker_processes import alive
 from stream_apps.loader import load_app
@@ -107,7 +107,7 @@ def shop(stack: Stack) -> Iterator[Settings]:
     yield found
     for name in deployments(found):
         olist(found, "apps", "delete", name, "--yes")
-    keeping.end(found)
+    stack_hooks.end(found)
 
 
 def settled(settings: Settings, version: int) -> bool:
@@ -174,18 +174,18 @@ def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Se
         wait_until(lambda: settled(shop, version=1), "the app to be healthy again")
         assert status(shop, NAME)["restarts"] == 1
 
-        keeper = keeping.supervisor_pid(shop)
+        keeper = stack_hooks.supervisor_pid(shop)
         assert keeper is not None
         psutil.Process(keeper).kill()
-        wait_until(lambda: keeping.supervisor_pid(shop) is None, "the end of the keeper")
+        wait_until(lambda: stack_hooks.supervisor_pid(shop) is None, "the end of the keeper")
         assert all(alive(worker) for worker in after), "workers do not mind"
         status(shop, NAME)
-        wait_until(lambda: keeping.supervisor_pid(shop) not in (None, keeper), "another keeper")
+        wait_until(lambda: stack_hooks.supervisor_pid(shop) not in (None, keeper), "another keeper")
         assert Deployment.of(shop, NAME).state_of(1).workers == after
         expect_rows(shop, path, load, first)
         expect_stopped_restarted_and_scaled(shop, path, load)
     last = Deployment.of(shop, NAME).state_of(1).workers
-    keeping.end(shop)
+    stack_hooks.end(shop)
     assert not any(alive(worker) for worker in last), "the end of the stack is the workers' end"
     assert status(shop, NAME)["wanted"] == "running"
     wait_until(lambda: settled(shop, version=1), "what is wanted to run again")

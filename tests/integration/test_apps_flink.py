@@ -17,7 +17,7 @@ from olist.stack.local import Stack
 from olist.stack.servers.server import free_ports
 from olist.tables import ORDERS, Order
 from olist.topics.admin import ensure_topics
-from stream_apps.deploy import keeping
+from stream_apps.deploy import stack_hooks
 from stream_apps.deploy.store import Deployment, deployments
 from stream_apps.records import Record, VersionState
 from stream_apps.savepoints import local, savepoints
@@ -106,7 +106,7 @@ def shop(flink_stack: Stack) -> Iterator[Settings]:
     yield found
     for name in deployments(found):
         olist(found, "apps", "delete", name, "--yes")
-    keeping.end(found)
+    stack_hooks.end(found)
 
 
 def write(path: Path, columns: str, where: str = ALL) -> Path:
@@ -227,13 +227,13 @@ def test_apps_go_on_by_themselves_after_their_cluster_or_their_keeper_was_killed
         expect_rows(shop, twin, load, counts)
 
         again = Deployment.of(shop, NAME).state_of(1)
-        keeper = keeping.supervisor_pid(shop)
+        keeper = stack_hooks.supervisor_pid(shop)
         assert keeper is not None
         psutil.Process(keeper).kill()
-        wait_until(lambda: keeping.supervisor_pid(shop) is None, "the end of the keeper")
+        wait_until(lambda: stack_hooks.supervisor_pid(shop) is None, "the end of the keeper")
         expect_rows(shop, path, load, counts)  # the job does not mind
         status(shop, NAME)
-        assert keeping.supervisor_pid(shop) not in (None, keeper)
+        assert stack_hooks.supervisor_pid(shop) not in (None, keeper)
         wait_until(lambda: settled(shop, version=1), "the app to be seen healthy")
         assert Deployment.of(shop, NAME).state_of(1).jobs == again.jobs, "the new keeper let the job go on"
 

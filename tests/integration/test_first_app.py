@@ -21,7 +21,7 @@ import requests
 from olist.settings import Settings
 from olist.stack.local import Stack
 from olist.tables import ORDER_PAYMENTS, OrderPayment
-from stream_apps.deploy import keeping
+from stream_apps.deploy import stack_hooks
 from stream_apps.deploy.store import Deployment
 from tests.waiting import wait_until
 from tests.written import Writer
@@ -112,7 +112,7 @@ def reader(flink_stack: Stack, tmp_path: Path) -> Iterator[Reader]:
     yield made
     if Deployment.of(settings, NAME).record() is not None:
         made.olist(f"apps delete {NAME}")
-    keeping.end(settings)
+    stack_hooks.end(settings)
 
 
 def pay(writer: Writer, order: str, kind: str, instalments: int, value: str) -> None:

@@ -21,7 +21,7 @@ from olist.stack.local import Stack
 from olist.tables import ORDERS
 from stream_apps.app import FaustApp, FlinkApp, Input
 from stream_apps.app_topics import generation_name, staged_app
-from stream_apps.deploy import keeping
+from stream_apps.deploy import stack_hooks as apps_hooks
 from stream_apps.deploy.readiness import HOPELESS_AFTER, judge, reason
 from stream_apps.deploy.reconcile import (
     LONGEST_PAUSE_S,
@@ -325,18 +325,18 @@ def test_flink_starts_with_the_usual_servers_of_a_home_that_wants_an_app_on_it(
     assert "jobmanager" not in Stack(settings).servers
 
 
-def test_a_home_has_one_keeper_and_only_where_something_is_wanted(tmp_path: Path) -> None:
-    (found,) = (one for one in stack_hooks() if one is keeping)
+def test_a_home_has_one_supervisor_and_only_where_something_is_wanted(tmp_path: Path) -> None:
+    (found,) = (one for one in stack_hooks() if one.begin is apps_hooks.begin)
     settings = Settings(home=tmp_path, kafka="127.0.0.1:1")
     found.begin(settings)
-    assert keeping.supervisor_pid(settings) is None
+    assert apps_hooks.supervisor_pid(settings) is None
     deployment = Deployment.of(settings, "a")
     deployment.write(record(engine="faust", attempts=MOST_ATTEMPTS))  # wanted, and left alone
     found.begin(settings)
-    pid = keeping.supervisor_pid(settings)
+    pid = apps_hooks.supervisor_pid(settings)
     assert pid is not None
     found.begin(settings)
-    assert keeping.supervisor_pid(settings) == pid
+    assert apps_hooks.supervisor_pid(settings) == pid
     found.end(settings)
-    assert keeping.supervisor_pid(settings) is None
+    assert apps_hooks.supervisor_pid(settings) is None
     assert found.data(settings) == [tmp_path / "apps"]

@@ -17,7 +17,7 @@ import pytest
 from olist.errors import ServerTrouble
 from olist.settings import Settings
 from stream_apps.app_topics import FIRST_GENERATION, FOREGROUND
-from stream_apps.deploy import foreground, keeping
+from stream_apps.deploy import foreground, stack_hooks
 from stream_apps.deploy.deployed_app import DeployedApp
 from stream_apps.deploy.store import Busy, Deployment
 from stream_apps.engine import Observation, Version
@@ -195,7 +195,7 @@ def test_a_worker_that_nobody_wrote_down_is_ended(
         if ended_by == "start":
             assert len(engine.start(mine).workers) == len(spawned) == mine.parallelism
         elif ended_by == "the end of the servers":
-            keeping.end_workers(settings)
+            stack_hooks.end_workers(settings)
         else:
             assert getattr(engine, ended_by)(mine) == VersionState()
         assert workers_within(f"{mine.folder}/") == []

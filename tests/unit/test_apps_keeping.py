@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from olist.errors import ServerTrouble
 from olist.settings import Settings
 from stream_apps import consumer_groups
-from stream_apps.deploy import keeping, metrics
+from stream_apps.deploy import metrics, stack_hooks
 from stream_apps.deploy.reconcile import decide
 from stream_apps.deploy.status import state
 from stream_apps.deploy.store import Deployment
@@ -71,7 +71,7 @@ def test_a_supervisor_that_another_was_faster_than_ends_without_a_word_of_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(home=tmp_path)
-    home = keeping.supervisor_home(settings)
+    home = stack_hooks.supervisor_home(settings)
     home.make()
     with home.claim():
         Supervisor(settings).run()
