@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from olist.errors import BadInput, StackError
-from stream_apps.catalogue import app_file
 from stream_apps.cli.options import (
     file_option,
     name_argument,
@@ -34,6 +32,8 @@ REBUILT_FROM = (
 @output_option
 def savepoint(name: str, output: str) -> None:
     """Write an app's state down while it goes on, and print where."""
+    import msgspec
+
     with operations_on(name) as operations:
         taken = operations.savepoint().savepoint
     click.echo(msgspec.json.encode({"name": name, "savepoint": taken}) if output == "json" else taken)
@@ -105,6 +105,8 @@ def upgrade(
     restored, old rows not rewritten   the same; rows change their form only when their inputs change again
     state refused                      only --rebuild can do it; nothing is stopped
     """
+    from stream_apps.catalogue import app_file
+
     code = path or app_file(name)
     with operations_on(name, within_s) as operations, operations.planned(code) as plan:
         _show_plan(name, plan.difference, plan.verdict.road, plan.verdict.why, output if only_plan else "table")
@@ -130,6 +132,8 @@ def _fate(rebuild: bool, plan: UpgradePlan) -> str:
 
 def _show_plan(name: str, difference: str, road: str, why: str, output: str) -> None:
     if output == "json":
+        import msgspec
+
         click.echo(msgspec.json.encode({"name": name, "difference": difference, "road": road, "why": why}))
         return
     for line in difference.splitlines():

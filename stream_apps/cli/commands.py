@@ -1,4 +1,4 @@
-"""`olist apps`: run, deploy and watch stream apps."""
+"""`olist apps`: run, deploy and watch stream apps. Each command imports what it uses: a help text loads no library."""
 
 from __future__ import annotations
 
@@ -8,23 +8,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
-from rich.table import Table
 
 from olist.errors import BadInput
-from olist.printable import LINES, printable
-from olist.settings import Settings, settings
-from olist.terminal import console, show
-from stream_apps import catalogue
-from stream_apps.app import App, FlinkApp
-from stream_apps.catalogue import app_file
 from stream_apps.cli.changes import COMMANDS
 from stream_apps.cli.options import file_option, name_argument, operations_on, output_option, within_option
-from stream_apps.deploy.store import Deployment, deployments
-from stream_apps.loader import engine_of, load_app
+
+if TYPE_CHECKING:
+    from olist.settings import Settings
+    from stream_apps.app import App
+    from stream_apps.deploy.store import Deployment
 
 SIDE_BY_SIDE = 3
 """Apps that are deployed at once: a start is half waiting, half compiling."""
@@ -47,18 +42,26 @@ def command() -> None:
 @output_option
 def list_command(output: str) -> None:
     """Every app there is: its engine, what it reads and writes, and whether it is deployed."""
+    import msgspec
+
+    from olist.settings import settings
+    from olist.terminal import show
+    from stream_apps import catalogue
+    from stream_apps.cli.view import apps_table
+    from stream_apps.deploy.store import deployments
+
     there = deployments(settings())
     found = [_described(app, there.get(name)) for name, app in catalogue.apps().items()]
     if output == "json":
         click.echo(msgspec.json.encode(found))
         return
-    table = Table("app", "engine", "reads", "writes", "deployed", box=None, header_style="bold")
-    for one in found:
-        table.add_row(one["name"], one["engine"], ", ".join(one["reads"]), ", ".join(one["writes"]), one["deployed"])
-    show(table, prose=["reads", "writes"])
+    show(apps_table(found), prose=["reads", "writes"])
 
 
 def _described(app: App, deployment: Deployment | None) -> dict[str, Any]:
+    from stream_apps.app import FlinkApp
+    from stream_apps.loader import engine_of
+
     reads = app.reads if isinstance(app, FlinkApp) else [given.contract for given in app.reads]
     record = deployment.record() if deployment else None
     return {
@@ -80,8 +83,12 @@ def run(name: str, path: Path | None) -> None:
     olist apps run order_documents
     olist apps run mine --file ./mine.py
     """
+    from olist.settings import settings
+    from stream_apps.catalogue import app_file
     from stream_apps.deploy.deployed_app import DeployedApp
     from stream_apps.deploy.foreground import foreground, run_here
+    from stream_apps.deploy.store import Deployment
+    from stream_apps.loader import engine_of, load_app
 
     current = settings()
     record = Deployment.of(current, name).record()
@@ -118,9 +125,12 @@ def deploy(
     olist apps deploy mine --file ./mine.py --parallelism 2
     olist apps deploy order_documents --target k8s --dry-run    the manifests, for kubectl
     """
+    from stream_apps.catalogue import app_file, apps
+    from stream_apps.loader import engine_of, load_app
+
     if (name is None) != everything:
         raise click.UsageError("name one app, or say --all")
-    wanted = [one for one, app in catalogue.apps().items() if engine in (None, engine_of(app))]
+    wanted = [one for one, app in apps().items() if engine in (None, engine_of(app))]
     paths = [app_file(one) for one in wanted] if everything else [path or app_file(str(name))]
     if target == "k8s":
         _print_manifests(paths, parallelism, dry_run=dry_run)
@@ -142,7 +152,9 @@ def _deploy(path: Path, app: App, parallelism: int, within_s: float) -> None:
 
 
 def _print_manifests(paths: Sequence[Path], parallelism: int, *, dry_run: bool) -> None:
+    from olist.settings import settings
     from stream_apps.deploy.kubernetes import manifests, plan_for
+    from stream_apps.loader import load_app
 
     if not dry_run:
         raise BadInput(
@@ -159,6 +171,10 @@ def _print_manifests(paths: Sequence[Path], parallelism: int, *, dry_run: bool) 
 @output_option
 def status(names: tuple[str, ...], output: str) -> None:
     """How deployed apps are: state, lag, freshness, checkpoints. Exit code 1 when one is not as it is wanted."""
+    import msgspec
+
+    from olist.settings import settings
+    from olist.terminal import console, show
     from stream_apps.cli.view import status_report
     from stream_apps.deploy import stack_hooks
     from stream_apps.deploy.status import statuses
@@ -170,8 +186,13 @@ def status(names: tuple[str, ...], output: str) -> None:
         click.echo(msgspec.json.encode(found))
     else:
         shown = console()
-        for part in status_report(found, time.time()) if found else ("nothing is deployed; `olist apps deploy NAME`",):
-            show(part, to=shown) if isinstance(part, Table) else shown.print(part, soft_wrap=True)
+        if not found:
+            shown.print("nothing is deployed; `olist apps deploy NAME`", soft_wrap=True)
+        else:
+            table, problems = status_report(found, time.time())
+            show(table, to=shown)
+            for problem in problems:
+                shown.print(problem, soft_wrap=True)
     sys.exit(0 if all(one.is_as_wanted for one in found) else 1)
 
 
@@ -181,6 +202,8 @@ def _named(current: Settings, names: Sequence[str]) -> list[Deployment]:
     Raises:
         BadInput: there is no such one.
     """
+    from stream_apps.deploy.store import deployments
+
     there = deployments(current)
     if unknown := set(names) - set(there):
         raise BadInput(f"not deployed: {', '.join(sorted(unknown))}", hint=f"deployed: {', '.join(there) or 'none'}")
@@ -192,6 +215,8 @@ def _named(current: Settings, names: Sequence[str]) -> list[Deployment]:
 @click.option("--within", "within_s", default=300.0, show_default=True, help="Seconds to wait at most.")
 def wait(names: tuple[str, ...], within_s: float) -> None:
     """Return when the apps that run have nothing left to read; for scripts that load data once."""
+    from olist.settings import settings
+    from olist.terminal import console
     from stream_apps.cli.view import ProgressView
     from stream_apps.deploy import stack_hooks
     from stream_apps.deploy.readiness import until_idle
@@ -200,7 +225,6 @@ def wait(names: tuple[str, ...], within_s: float) -> None:
     current = settings()
     stack_hooks.begin(current)
     there = _named(current, names)
-
     with ProgressView(console(stderr=True)) as progress:
         for left in until_idle(lambda: statuses(current, there), within_s):
             progress("", behind=left)
@@ -212,10 +236,13 @@ def wait(names: tuple[str, ...], within_s: float) -> None:
 @click.option("-n", "--lines", default=50, show_default=True, help="Last lines of each log.")
 def logs(name: str, following: bool, lines: int) -> None:
     """An app's log: its workers', or that of the Flink cluster which runs it, and the supervisor's word on it."""
+    from olist.printable import LINES, printable
+    from olist.settings import settings
     from olist.stack.home import Home
     from olist.stack.processes import follow, recent
     from stream_apps.deploy import stack_hooks
     from stream_apps.deploy.engines import engine_named
+    from stream_apps.deploy.store import Deployment
 
     current = settings()
     deployment = Deployment.of(current, name)

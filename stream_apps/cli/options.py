@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from olist.settings import settings
-from olist.terminal import console
-from stream_apps.app import App
-from stream_apps.deploy.store import Deployment
-from stream_apps.loader import engine_of
-
 if TYPE_CHECKING:
+    from stream_apps.app import App
     from stream_apps.deploy.operations import Operations
 
 BUSY_S = 90.0
@@ -35,10 +30,14 @@ within_option = click.option(
 @contextmanager
 def operations_on(name: str, within_s: float = 180.0, app: App | None = None) -> Iterator[Operations]:
     """Alone with an app's deployment; afterwards the supervisor lives when it is needed."""
+    from olist.settings import settings
+    from olist.terminal import console
     from stream_apps.cli.view import ProgressView
     from stream_apps.deploy import stack_hooks
     from stream_apps.deploy.deployed_app import DeployedApp
     from stream_apps.deploy.operations import Operations
+    from stream_apps.deploy.store import Deployment
+    from stream_apps.loader import engine_of
 
     current = settings()
     deployment = Deployment.of(current, name)

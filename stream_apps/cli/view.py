@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -19,8 +19,16 @@ ERROR_CHARACTERS = 160
 HEADERS = ("app", "engine", "state", "ver", "up", "lag", "stale", "restarts", "checkpoint")
 
 
-def status_report(found: Sequence[AppStatus], now: float) -> Iterator[Table | Text]:
-    """One row per deployed app in 80 columns, then what is wrong: in full while it is not as wanted."""
+def apps_table(described: Sequence[Mapping[str, Any]]) -> Table:
+    """One row per app: what `olist apps list -o json` says of it."""
+    table = Table("app", "engine", "reads", "writes", "deployed", box=None, header_style="bold")
+    for one in described:
+        table.add_row(one["name"], one["engine"], ", ".join(one["reads"]), ", ".join(one["writes"]), one["deployed"])
+    return table
+
+
+def status_report(found: Sequence[AppStatus], now: float) -> tuple[Table, list[Text]]:
+    """One row per deployed app in 80 columns, and what is wrong: in full while it is not as wanted."""
     table = Table(*HEADERS, box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     for one in found:
         table.add_row(
@@ -34,13 +42,11 @@ def status_report(found: Sequence[AppStatus], now: float) -> Iterator[Table | Te
             str(one.restarts),
             checkpoint(one),
         )
-    yield table
-    for one in found:
-        if one.error:
-            yield Text(
-                f"{one.name}: {one.error.splitlines()[0][:ERROR_CHARACTERS] if one.is_as_wanted else one.error}",
-                style="red",
-            )
+    return table, [Text(f"{one.name}: {_problem(one)}", style="red") for one in found if one.error]
+
+
+def _problem(one: AppStatus) -> str:
+    return one.error.splitlines()[0][:ERROR_CHARACTERS] if one.is_as_wanted else one.error
 
 
 def checkpoint(one: AppStatus) -> str:

@@ -16,7 +16,8 @@ NOW = 1_700_000_000.0
 
 def printed(*found: AppStatus, width: int = 80) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    for part in status_report(found, NOW):
+    table, problems = status_report(found, NOW)
+    for part in (table, *problems):
         console.print(part)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()

@@ -192,7 +192,7 @@ def imported(environment: dict[str, str], *arguments: str) -> set[str]:
         [],
         ["--help"],
         ["--version"],
-        *([name, "--help"] for name in ("topics", "up", "status", "stack", "replay", "generate")),
+        *([name, "--help"] for name in ("apps", "topics", "up", "status", "stack", "replay", "generate")),
     ],
     ids=" ".join,
 )
