@@ -31,7 +31,7 @@ class View:
     """What of a topic a target should hold: all below `end` per partition, but what is flagged.
 
     Rows of a target that is no `snapshot` may be newer than its positions. `traced` says that its rows tell where they
-    came from. `whole` is per partition the offset below which nothing was cleaned away.
+    came from. Per partition nothing below `whole` was cleaned away, and everything below `first` was removed.
     """
 
     end: Mapping[int, int]
@@ -39,6 +39,7 @@ class View:
     snapshot: bool = True
     traced: bool = True
     whole: Mapping[int, int] = field(default_factory=dict)
+    first: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,14 +162,16 @@ def _unjudged(
     """Keys whose row may rightly be there though the topic has it no more.
 
     The cleaner keeps the last change of a key. So the row's own change can only be gone where a newer one of the key is
-    on the topic: one that this target does not take, or has not read yet.
+    on the topic: one that this target does not take, or has not read yet. What retention and ``DeleteRecords`` removed
+    is gone whether anything replaced it or not.
     """
     odd = wrong.join(expected, on=KEY, how="anti").join(standing.filter(pl.col("taken")), on=KEY, how="anti")
     if not view.traced or odd.is_empty():
         return odd.select(KEY).clear()
     odd = odd.filter(below(view.end) & ~below(view.whole)).join(topic, on=[*KEY, *PLACE], how="anti")
     newer = odd.join(topic.select(*KEY, "partition", at="offset"), on=[*KEY, "partition"])
-    return newer.filter(pl.col("at") > pl.col("offset")).select(KEY).unique()
+    cleaned, removed = newer.filter(pl.col("at") > pl.col("offset")), odd.filter(below(view.first))
+    return pl.concat([cleaned.select(KEY), removed.select(KEY)]).unique()
 
 
 def _unknown_absent(standing: pl.DataFrame, found: pl.DataFrame, view: View) -> int:

@@ -61,7 +61,8 @@ class _Side:
             return View(ends, traced=False)
         stands = self.positions.next if self.positions else {}
         refused = topic.flag(self.target) if self.target in topic.refused else 0
-        return View({p: stands.get(p, 0) for p in ends}, refused, self.snapshot, whole=topic.whole)
+        end = {p: stands.get(p, 0) for p in ends}
+        return View(end, refused, self.snapshot, whole=topic.whole, first=topic.first)
 
 
 class TableCheck:

@@ -29,7 +29,8 @@ class TopicEntries:
     """What a topic says, in `spill`; and what cannot be said by key.
 
     `early` has the changes that set one of the columns `late`, as a history holds them that was written before it had
-    those. `whole` is per partition the offset below which no offset lacks: nothing was cleaned away there.
+    those. `whole` is per partition the offset below which no offset lacks: nothing was cleaned away there. Everything
+    below `first` is gone.
     """
 
     spill: Spill
@@ -42,6 +43,7 @@ class TopicEntries:
     reasons: list[str] = field(default_factory=list)  # of the first undecodable ones
     unknown: set[str] = field(default_factory=set)
     whole: dict[int, int] = field(default_factory=dict)
+    first: Mapping[int, int] = field(default_factory=dict)
     _contiguous: dict[int, bool] = field(default_factory=dict)
 
     def flag(self, target: str) -> int:
@@ -117,6 +119,7 @@ def read_topic(
     Raises:
         ServerTrouble: Kafka does not answer.
     """
+    into.first = state.first
     for records in read(settings, state.topic, state.first, state.end):
         into.take(contract, decode_batch(contract, state.topic, records, len(state.end)), records)
         on_read(into.records)

@@ -26,7 +26,7 @@ class TopicHealth:
     notes: tuple[str, ...] = ()
 
 
-def health(contract: Contract, configs: Mapping[str, str]) -> TopicHealth:
+def health(contract: Contract, configs: Mapping[str, str], first: Mapping[int, int]) -> TopicHealth:
     """What a topic's settings mean for the truth that the contract wants it to be. Pure.
 
     A contract whose own topic settings are not those of a compacted topic has said so itself.
@@ -42,6 +42,8 @@ def health(contract: Contract, configs: Mapping[str, str]) -> TopicHealth:
             f"Kafka removes rows that nothing replaced from it ({told}): no target can be rebuilt from it"
         )
     notes = []
+    if begins := {partition: offset for partition, offset in sorted(first.items()) if offset}:
+        notes.append(f"its records below offsets {begins} were removed, so rows that came from them cannot be judged")
     if "compact" not in policy:
         notes.append(f"it is not compacted ({CLEANUP}={configs[CLEANUP]}), so it grows with every change")
     elif int(configs[TOMBSTONES]) < int(declared.get(TOMBSTONES, 0)):
@@ -57,7 +59,10 @@ def healths(contracts: Iterable[Contract], settings: Settings, broker: Broker) -
         ServerTrouble: Kafka does not answer.
     """
     by_topic = {contract.topic(settings.topic_prefix): contract for contract in contracts}
-    return {by_topic[s.state.topic].table: health(by_topic[s.state.topic], s.configs) for s in broker.survey(by_topic)}
+    return {
+        by_topic[s.state.topic].table: health(by_topic[s.state.topic], s.configs, s.state.first)
+        for s in broker.survey(by_topic)
+    }
 
 
 @dataclass(frozen=True)

@@ -235,6 +235,15 @@ def test_a_row_that_no_newer_change_replaced_is_extra_though_the_topic_was_clean
     assert compared(cleaned(records, 0, 1), rows_of(records)).counts == {"extra": 1}
 
 
+def test_a_row_whose_record_was_removed_with_all_before_it_cannot_be_judged() -> None:
+    records = in_one_partition(changes([("a", 1), ("b", 2), ("c", 3)]))
+    result = compared(records[2:], rows_of(records), View({0: 10}, first={0: 2}))
+    assert (dict(result.counts), result.unjudged) == ({}, 2)
+    kept = [upsert(PARCELS, parcel("a", label="later"), 5)]
+    late = compared(in_one_partition([records[2], *kept]), rows_of(records), View({0: 10}, first={0: 2}))
+    assert (dict(late.counts), late.unjudged) == ({"different": 1}, 1)
+
+
 def test_a_row_of_a_place_that_was_never_cleaned_is_extra() -> None:
     records = in_one_partition([*changes([("b", 1), ("c", 2), ("d", 3)]), upsert(PARCELS, parcel("a"), 10)])
     planted = rows_of(in_one_partition([upsert(PARCELS, parcel("a", label="planted"), 0)]))

@@ -25,7 +25,7 @@ WEEK = {"retention.ms": "604800000"}
     ],
 )
 def test_what_a_topics_settings_mean_for_the_truth(configs: dict[str, str], broken: str, notes: int) -> None:
-    found = health(PARCELS, KEPT | configs)
+    found = health(PARCELS, KEPT | configs, {0: 0})
     assert broken in found.broken
     assert bool(found.broken) == bool(broken)
     assert len(found.notes) == notes
@@ -33,4 +33,9 @@ def test_what_a_topics_settings_mean_for_the_truth(configs: dict[str, str], brok
 
 def test_a_contract_that_wants_no_compacted_topic_gets_none() -> None:
     fleeting = replace(PARCELS, topic_config={"cleanup.policy": "delete", "retention.ms": "1000"})
-    assert health(fleeting, KEPT | fleeting.topic_config) == TopicHealth()
+    assert health(fleeting, KEPT | fleeting.topic_config, {0: 7}) == TopicHealth()
+
+
+def test_a_topic_whose_first_records_were_removed_is_noted_with_where_it_begins() -> None:
+    (note,) = health(PARCELS, KEPT, {1: 40, 0: 0}).notes
+    assert "{1: 40}" in note
