@@ -6,10 +6,11 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 # Tests run in so many processes, each with servers of its own; a file's tests stay together, and files by their cluster.
 PROCESSES ?= 2
+FUZZED := tests/unit/test_decoder_fuzzed.py tests/unit/test_source_files.py tests/unit/test_inputs_fuzzed.py
 SPREAD := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-core demo-cdc test unit laws integration faults check lint types bench lock clean
+.PHONY: help demo demo-core demo-cdc test unit laws integration faults check fuzz lint types bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -39,6 +40,9 @@ faults: .venv/.ready .venv-flink/.ready ## kill -9 and worse, on the real server
 	@$(BIN)/pytest tests/faults $(ARGS)
 
 check: lint types unit ## what every commit passes
+
+fuzz: .venv/.ready ## ten times the cases of what reads bytes and texts of others (minutes): over 100,000
+	@$(BIN)/pytest $(SPREAD) --hypothesis-profile=long $(FUZZED) $(ARGS)
 
 lint: .venv/.ready ## ruff: lint and format
 	@$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from xdist.scheduler import Scheduling
 
 from olist.settings import Settings
 from olist.stack.local import Stack
+from tests.fuzzed import LONG
 from tests.port_claims import claimed_ports
 from tests.spread import ByCluster, turn
 
@@ -20,6 +21,7 @@ from tests.spread import ByCluster, turn
 pytest.register_assert_rewrite("tests.commands", "tests.faults.shop", "tests.shops", "tests.apps", "tests.waiting")
 
 hypothesis.settings.register_profile("tests", deadline=None)  # a machine that is busy is no finding
+hypothesis.settings.register_profile("long", deadline=None, max_examples=LONG, print_blob=True)  # `make fuzz`
 hypothesis.settings.load_profile("tests")
 
 

@@ -10,6 +10,17 @@ import msgspec
 from olist.changes import codec
 from olist.contracts import Contract
 
+ITEM: dict[str, Any] = {
+    "order_id": "o",
+    "order_item_id": 1,
+    "product_id": "p",
+    "seller_id": "s",
+    "shipping_limit_date": 1_506_941_793_000_000,
+    "price": "10.50",
+    "freight_value": "0.00",
+}
+"""A row of order_items as it is on the wire."""
+
 
 @dataclass(frozen=True)
 class FakeRecord:

@@ -97,8 +97,10 @@ def key_bytes(text: str, contract: Contract | None) -> bytes:
         BadInput: the text is no key of this contract.
     """
     if contract is None:
-        return text.encode()
+        return text.encode(errors="surrogateescape")  # bytes that were no UTF-8 on the command line are those bytes
     made = codec(contract)
+    if not _is_utf8(text):
+        raise BadInput(f"no key of {contract.table}: {text}", hint="it has bytes that are no UTF-8")
     plain = not text.lstrip().startswith("{")
     if plain and len(contract.key) > 1:
         raise BadInput(
@@ -114,6 +116,11 @@ def key_bytes(text: str, contract: Contract | None) -> bytes:
         except MALFORMED as error:
             problem = str(error)
     raise BadInput(f"no key of {contract.table}: {text}", hint=problem)
+
+
+def _is_utf8(text: str) -> bool:
+    """False for a text of the command line whose bytes were none: Python gives those as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class Tail:

@@ -8,6 +8,9 @@ import pytest
 
 from olist.contracts import Contract
 from olist.settings import Settings
+from olist.stack.local import Stack
+from sinks.opensearch.table import OpenSearchTable
+from sinks.postgres.table import PostgresTable
 from tests.laws.parcels import fresh
 from tests.laws.targets import TARGETS, Bench
 
@@ -27,3 +30,23 @@ def parcels(bench: Bench) -> Iterator[Contract]:
     table = bench.connect(contract)
     table.drop()
     table.close()
+
+
+@pytest.fixture
+def table(stack: Stack) -> Iterator[PostgresTable]:
+    """Parcels in the warehouse, opened."""
+    made = PostgresTable(fresh(), stack.settings.postgres_url)
+    made.open()
+    yield made
+    made.drop()
+    made.close()
+
+
+@pytest.fixture
+def index(stack: Stack) -> Iterator[OpenSearchTable]:
+    """Parcels in the search index, opened."""
+    made = OpenSearchTable(fresh(), stack.settings)
+    made.open()
+    yield made
+    made.drop()
+    made.close()

@@ -22,15 +22,6 @@ Json = dict[str, Any]
 
 
 @pytest.fixture
-def index(stack: Stack) -> Iterator[OpenSearchTable]:
-    table = OpenSearchTable(fresh(), stack.settings)
-    table.open()
-    yield table
-    table.drop()
-    table.close()
-
-
-@pytest.fixture
 def ask(stack: Stack) -> Callable[..., Json]:
     """Another user's requests."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,17 +11,8 @@ from olist.contracts import Contract
 from olist.stack.local import Stack
 from sinks.opensearch.mapping import alias_name, index_name
 from sinks.opensearch.table import OpenSearchTable
-from tests.laws.parcels import delete, fresh, neighbour, parcel, upsert, upserts
+from tests.laws.parcels import delete, neighbour, parcel, upsert, upserts
 from tests.laws.targets import write
-
-
-@pytest.fixture
-def index(stack: Stack) -> Iterator[OpenSearchTable]:
-    table = OpenSearchTable(fresh(), stack.settings)
-    table.open()
-    yield table
-    table.drop()
-    table.close()
 
 
 def found(url: str, query: dict[str, Any]) -> set[str]:

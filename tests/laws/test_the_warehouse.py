@@ -21,15 +21,6 @@ from tests.laws.test_contract_changes import Note, WiderNote
 
 
 @pytest.fixture
-def table(stack: Stack) -> Iterator[PostgresTable]:
-    made = PostgresTable(fresh(), stack.settings.postgres_url)
-    made.open()
-    yield made
-    made.drop()
-    made.close()
-
-
-@pytest.fixture
 def someone(stack: Stack) -> Iterator[psycopg.Connection]:
     """Another user of the database."""
     with psycopg.connect(stack.settings.postgres_url, autocommit=True) as connection:

@@ -17,20 +17,11 @@ from olist.stack.local import Stack
 from sinks.postgres.positions import TABLE
 from sinks.postgres.schema import table_name
 from sinks.postgres.table import PostgresTable
-from tests.laws.parcels import delete, fresh, neighbour, parcel, upsert, upserts
+from tests.laws.parcels import delete, neighbour, parcel, upsert, upserts
 from tests.laws.targets import write
 
 ROWS = [parcel(f"p{n}") for n in range(12)]
 Run = Callable[[str], None]
-
-
-@pytest.fixture
-def table(stack: Stack) -> Iterator[PostgresTable]:
-    made = PostgresTable(fresh(), stack.settings.postgres_url)
-    made.open()
-    yield made
-    made.drop()
-    made.close()
 
 
 @pytest.fixture

@@ -18,21 +18,13 @@ from olist.changes import Position, codec
 from olist.contracts import Contract
 from olist.errors import BadRecord
 from olist.tables import ORDER_ITEMS
+from tests.fuzzed import cases
 from tests.laws.parcels import PARCELS
-from tests.records import FakeRecord
+from tests.records import ITEM, FakeRecord
 
 SIZES = (1, 2, 3, 6, 20)  # of batches: the more records, the rarer is one whose neighbours are all good
-CASES = 600  # some 3,800 records
+CASES = cases(600)  # some 3,800 records, ten times as many in a long run
 T = TypeVar("T")
-ITEM: dict[str, Any] = {
-    "order_id": "o",
-    "order_item_id": 1,
-    "product_id": "p",
-    "seller_id": "s",
-    "shipping_limit_date": 1_506_941_793_000_000,
-    "price": "10.50",
-    "freight_value": "0.00",
-}
 ENVELOPE: dict[str, Any] = {
     "before": None,
     "after": ITEM,
@@ -145,7 +137,7 @@ def test_any_bytes_are_a_change_or_refused_with_a_reason(seed: int, partitions: 
     check(ORDER_ITEMS, Records(Random(seed)).batch(), partitions)
 
 
-@settings(max_examples=150)
+@settings(max_examples=cases(150))
 @given(st.integers(0, 1 << 64))
 def test_a_contract_with_lists_refuses_another_tables_records(seed: int) -> None:
     records = Records(Random(seed))

@@ -12,19 +12,10 @@ from olist.changes import Position, codec
 from olist.contracts import Contract, Micros, Near1970, Row, Str
 from olist.errors import BadRecord
 from olist.tables import CUSTOMERS, ORDER_ITEMS
-from tests.records import FakeRecord
+from tests.records import ITEM, FakeRecord
 
 DAY_US = 86_400_000_000
 COMMITTED_US = 1_600_000_000_000_000
-ITEM: dict[str, Any] = {
-    "order_id": "o",
-    "order_item_id": 1,
-    "product_id": "p",
-    "seller_id": "s",
-    "shipping_limit_date": 1_506_941_793_000_000,
-    "price": "10.50",
-    "freight_value": "0.00",
-}
 KEY = {"order_id": "o", "order_item_id": 1}
 
 

@@ -25,6 +25,7 @@ from olist.source.dataset import parse
 from olist.source.files import file_name, read_files
 from olist.source.layout import BOM
 from olist.tables import CUSTOMERS, GEOLOCATION, ORDER_REVIEWS, ORDERS, SELLERS, TABLES
+from tests.fuzzed import cases
 from tests.unit.producers_dataset import csv_bytes, files, small_shop, write_folder, write_zip
 
 CONTENTS = files(small_shop())
@@ -190,7 +191,8 @@ def texts_by_the_standard_library(contract: Contract, content: bytes) -> list[tu
     return [tuple(row[at] for at in kept) for row in rows]
 
 
-@settings(max_examples=100)
+@pytest.mark.timeout(900)
+@settings(max_examples=cases(100))
 @given(st.integers(0, 2**32))
 @example(0)
 def test_any_file_is_read_as_another_reader_reads_it_or_refused(seed: int) -> None:
@@ -227,7 +229,7 @@ def test_what_was_found_so_far_is_read_or_refused(contract: Contract, old: bytes
     assert texts(contract, frame) == texts_by_the_standard_library(contract, content)
 
 
-@settings(max_examples=50)
+@settings(max_examples=cases(50))
 @given(seed=st.integers(0, 2**32))
 def test_any_zip_is_read_or_refused(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     chance = random.Random(seed)
