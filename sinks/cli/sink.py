@@ -78,7 +78,8 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
 def rebuild(target: str, tables: str, with_history: bool, yes: bool) -> None:
     """Empty a target's tables so that the sink reads their topics from the beginning. Stop its sinks first.
 
-    A history of all changes stays, and goes on above what it holds, unless told otherwise.
+    A history of all changes stays, and goes on above what it holds, unless told otherwise. Without --yes it reads the
+    topics, to say which rows and changes they can no longer give.
     """
     from sinks.base import factory
 
@@ -93,9 +94,10 @@ def rebuild(target: str, tables: str, with_history: bool, yes: bool) -> None:
             table.drop()
             click.echo(f"removed {target} table {contract.table}")
         else:
-            told = _told(target, contract, current)
-            click.echo(f"would remove {target} table {contract.table} ({told})")
+            click.echo(f"would remove {target} table {contract.table} ({_stands(target, contract, current)})")
         _rebuild_histories(table, with_history=with_history, yes=yes)
+        if not yes:
+            _show_losses(target, contract, current, with_history=with_history)
     if views:
         click.echo(f"{'removed' if yes else 'would remove'} with them: {', '.join(sorted(views))}")
     again = f"now: `olist sink run {target}`" + (", and `olist marts apply` once its tables are there" if views else "")
@@ -118,7 +120,14 @@ def refuse_members(target: str, current: Settings) -> None:
         )
 
 
-def _told(target: str, contract: Contract, current: Settings) -> str:
+def _show_losses(target: str, contract: Contract, current: Settings, *, with_history: bool) -> None:
+    from sinks.cli.rebuild import losses
+
+    for loss in losses(target, contract, current, with_history=with_history and target == "iceberg"):
+        click.echo(f"  cannot be read again: {printable(loss, LINES)}")
+
+
+def _stands(target: str, contract: Contract, current: Settings) -> str:
     from sinks.readback import read_positions
 
     try:
