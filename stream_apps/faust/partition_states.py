@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from stream_apps.faust.changelog import Entry
 
 # A change can come again for as long as its position may be uncommitted: seconds, or a restart of a worker.
 REPEATS_S = 600.0
+MICROSECOND = timedelta(microseconds=1)
 
 
 class RowChange(NamedTuple):
@@ -84,6 +86,9 @@ class PartitionStates:
     _timers: Timers = field(default_factory=Timers)
     _idle: deque[tuple[float, Key, int]] = field(default_factory=deque)  # wall time, key, version: forgettable then
 
+    def __post_init__(self) -> None:
+        self._timed, self._unknown = self.app.timed, self.app.state()
+
     def apply(self, key: Key, source: str, given: Input, change: Change, at_s: float) -> StateUpdate:
         """Fold a change of a source partition into its key's state; a repeat writes the rows once more."""
         self.current_key = key
@@ -110,7 +115,9 @@ class PartitionStates:
         while self._idle and self._idle[0][0] <= at_s:
             _, key, version = self._idle.popleft()
             left = self.entries.get(key)
-            if left is not None and left.version() == version and self._is_forgettable(key, left):
+            if left is None or left.version() != version:
+                continue
+            if self._is_forgettable(key, left, self._forgotten_us(left)):
                 self._timers.set(key, None)
                 del self.entries[key]
                 yield StateUpdate(key, True, None, [], left.changed_us)
@@ -133,10 +140,10 @@ class PartitionStates:
         entry.clock_us = self.clock_us
         after = self._rows(key, entry)
         rows = [written for at, written in after.items() if at not in before or before[at].row != written.row]
-        if self.app.count_by:
+        if self.app.count_by and before.keys() != after.keys():
             self.rows_by_kind.update(self._kinds(after.keys() - before.keys()))
             self.rows_by_kind.subtract(self._kinds(before.keys() - after.keys()))
-        if entry.gone or before.keys() - after.keys():
+        if entry.gone or (before and before.keys() - after.keys()):
             rows += [RowChange(old.contract, old.key, None) for at, old in before.items() if at not in after]
             entry.gone = _gone(entry.gone, before, after, at_s)
         self._schedule(key, entry, at_s, no_rows=not after)
@@ -165,26 +172,26 @@ class PartitionStates:
 
     def _schedule(self, key: Key, entry: Entry[Any], at_s: float, *, no_rows: bool | None = None) -> None:
         """Set the key's timer; queue it for forgetting if it may be."""
-        if self.app.timed:
-            self._timers.set(key, self._next_due_us(entry))
-        if self._is_forgettable(key, entry, no_rows=no_rows):
+        forgotten_us = self._forgotten_us(entry)
+        if self._timed:
+            times = (self.app.due(entry.state, entry.clock_us), forgotten_us)
+            left = [time for time in times if time is not None and time > entry.clock_us]
+            self._timers.set(key, min(left) if left else None)
+        if self._is_forgettable(key, entry, forgotten_us, no_rows=no_rows):
             self._idle.append((at_s + REPEATS_S, key, entry.version()))
 
-    def _next_due_us(self, entry: Entry[Any]) -> int | None:
-        times = [self.app.due(entry.state, entry.clock_us), self._forgotten_us(entry)]
-        return min((time for time in times if time is not None and time > entry.clock_us), default=None)
-
     def _forgotten_us(self, entry: Entry[Any]) -> int | None:
+        """When the app says that it may be forgotten, if it does."""
         after = self.app.forget_after(entry.state)
-        return None if after is None else entry.changed_us + int(after.total_seconds() * 1_000_000)
+        return None if after is None else entry.changed_us + after // MICROSECOND
 
-    def _is_forgettable(self, key: Key, entry: Entry[Any], *, no_rows: bool | None = None) -> bool:
+    def _is_forgettable(
+        self, key: Key, entry: Entry[Any], forgotten_us: int | None, *, no_rows: bool | None = None
+    ) -> bool:
         """True if nothing is known of the key any more, or the app says that it may be forgotten."""
-        if self.app.timed:
-            forgotten_us = self._forgotten_us(entry)
-            if forgotten_us is not None and forgotten_us <= self.clock_us:
-                return True
-        if no_rows is False or entry.state != self.app.state():
+        if forgotten_us is not None and forgotten_us <= self.clock_us:
+            return True
+        if no_rows is False or entry.state != self._unknown:
             return False
         return no_rows or not self._rows(key, entry)
 
