@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from operator import attrgetter
@@ -182,30 +183,68 @@ class _Decoded:
         self.codec: Codec = codec(contract)
         self.deleted = contract.row(*[None] * len(contract.columns))  # stands for the row of a delete
         self.records: Sequence[StampedRecord] = ()
-        self.keys: list[Any] = []
+        self.lies_in: list[int] = []  # the partition of each record
+        self.offsets: list[int] = []
         self.images: list[Any] = []
+        self.rows: list[Any] = []
+        self.tombstones: list[int] = []  # deletes without a value, by place
+        self.keys: list[Any] = []
+        self.key_lines = b""  # the one spelling of each key
+        self.keys_are_of_rows = False
+        self.next: dict[int, int] = {}
         self.rejected: list[Rejected] = []
         self.unknown: Counter[str] = Counter()
-        self.lies_in: list[int] = []  # the partition of each record
-        self.next: dict[int, int] = {}
-        self.lone: list[int] = []  # tombstones, by place
 
     def take(self, records: Sequence[StampedRecord]) -> None:
         """Decode records, all at once; those that the strict decoders refuse, or that are no rows, one by one."""
+        spelt = [record.key() or b"" for record in records]
         values = (record.value() for record in records)
-        keys = _each(self.codec.key.decode, (record.key() or b"" for record in records))
         images = _each(self.codec.image.decode, (TOMBSTONE if value is None else value for value in values))
-        odd = [at for at, image in enumerate(images) if image is None or not _is_of_a_row(image)]
-        odd += [at for at, key in enumerate(keys) if key is None]
-        for at in sorted(set(odd)):
-            keys[at], images[at] = self._decode_slowly(records[at])
-        self.next = _next(records)
+        self._locate(records)
+        self.next = {partition: offset + 1 for partition, offset in zip(self.lies_in, self.offsets, strict=True)}
+        odd = [at for at, image in enumerate(images) if image is None or image.after is None or image.op in OF_NO_ROW]
+        odd = [at for at in odd if not _is_of_a_row(images[at])]
+        if odd or not self._take_keys_of_rows(spelt, images):
+            self._take_each(_each(self.codec.key.decode, spelt), images, odd)
+
+    def _locate(self, records: Sequence[StampedRecord]) -> None:
+        self.records = records
+        self.lies_in = [record.partition() for record in records]
+        self.offsets = [record.offset() for record in records]
+
+    def _take_keys_of_rows(self, spelt: Sequence[bytes], images: list[Any]) -> bool:
+        """Take the images and their rows' keys, if each record's key is that of its row in its one spelling.
+
+        Nearly all batches are like this. To encode the keys of all rows at once and to compare bytes costs a third of
+        decoding every key and comparing values; those of deletes alone are decoded.
+        """
+        rows = self._rows(images)
+        keys: list[Any] = list(map(self.codec.key_type, *(map(attrgetter(name), rows) for name in self.contract.key)))
+        deletes = [at for at, row in enumerate(rows) if row is self.deleted]
+        of_deletes = _each(self.codec.key.decode, [spelt[at] for at in deletes])
+        if None in of_deletes:
+            return False
+        for at, key in zip(deletes, of_deletes, strict=True):
+            keys[at] = key
+        lines = self.codec.key_lines(keys)
+        if lines != b"\n".join([*spelt, b""]):
+            return False
+        self.images, self.rows, self.keys, self.key_lines, self.keys_are_of_rows = images, rows, keys, lines, True
+        return True
+
+    def _take_each(self, keys: list[Any], images: list[Any], odd: Sequence[int]) -> None:
+        """Take keys and images, less the bad ones, once those that are odd were looked at one by one."""
+        odd = sorted({*odd, *(at for at, key in enumerate(keys) if key is None)})
+        for at in odd:
+            keys[at], images[at] = self._decode_slowly(self.records[at])
         if odd:
             good = [at for at, image in enumerate(images) if image is not None]
-            records, keys, images = [records[at] for at in good], [keys[at] for at in good], [images[at] for at in good]
-        self.records, self.keys, self.images = records, keys, images
-        self.lies_in = [record.partition() for record in records]
-        self.lone = [at for at, record in enumerate(records) if record.value() is None]
+            keys, images = [keys[at] for at in good], [images[at] for at in good]
+            self._locate([self.records[at] for at in good])
+        self.images, self.rows, self.keys, self.key_lines = images, self._rows(images), keys, self.codec.key_lines(keys)
+
+    def _rows(self, images: list[Any]) -> list[Any]:
+        return [self.deleted if image.op == "d" else image.after for image in images]
 
     def _decode_slowly(self, record: Record) -> tuple[Any, Image[Row] | None]:
         """Key and image of a record with fields that the contract does not know; no image for one that is truly bad."""
@@ -229,8 +268,7 @@ class _Decoded:
     def batch(self) -> Batch:
         """The columns, less the rows that a column refuses."""
         bad = self._misplaced()
-        rows = [self.deleted if image.op == "d" else image.after for image in self.images]
-        columns = [self._column(column, rows, bad) for column in self.contract.columns]
+        columns = [self._column(column, bad) for column in self.contract.columns]
         frame = pl.DataFrame([*columns, *self._meta()])
         if bad:
             for row, reason in bad.items():
@@ -243,7 +281,7 @@ class _Decoded:
             self.next,
             tuple(self.rejected),
             dict(self.unknown),
-            frozenset((self.records[at].partition(), self.records[at].offset()) for at in self.lone),
+            frozenset((self.lies_in[at], self.offsets[at]) for at in self.tombstones),
         )
 
     def _misplaced(self) -> dict[int, str]:
@@ -251,18 +289,18 @@ class _Decoded:
 
         Judged by the key's one spelling: a key spelt otherwise is the same key, and must not be in two partitions.
         """
-        lines = self.codec.key_lines(self.keys)
-        own = partitions_of_lines(lines, self.partitions)
+        own = partitions_of_lines(self.key_lines, self.partitions)
         wrong = np.flatnonzero(own != np.array(self.lies_in, dtype=np.int32)).tolist()
         if not wrong:
             return {}
-        keys = lines.splitlines()
+        keys = self.key_lines.splitlines()
         return {at: misplaced(keys[at], int(own[at]), self.partitions) for at in wrong}
 
-    def _column(self, column: Column, rows: Iterable[Row], bad: dict[int, str]) -> pl.Series:
-        values = list(map(attrgetter(column.name), rows))
+    def _column(self, column: Column, bad: dict[int, str]) -> pl.Series:
         if column.name in self.contract.key:
-            values = self._key_values(column.name, values, bad)
+            values = self._key_values(column.name, bad)
+        else:
+            values = list(map(attrgetter(column.name), self.rows))
         if isinstance(column.type, ListOf):
             return _lists(column, column.type, values, bad)
         if isinstance(column.type, Money):
@@ -283,10 +321,10 @@ class _Decoded:
             if problem := time_problem(column, micros[row], self.images[row].source.committed_us()):
                 bad[row] = problem
 
-    def _key_values(self, name: str, of_rows: list[Any], bad: dict[int, str]) -> list[Any]:
+    def _key_values(self, name: str, bad: dict[int, str]) -> list[Any]:
         of_keys = list(map(attrgetter(name), self.keys))
-        if of_rows != of_keys:
-            for i, (k, r) in enumerate(zip(of_keys, of_rows, strict=True)):
+        if not self.keys_are_of_rows:
+            for i, (k, r) in enumerate(zip(of_keys, map(attrgetter(name), self.rows), strict=True)):
                 if k != r and r is not None:  # None: the row of a delete
                     bad[i] = f"{name} is {k!r} in the key, {r!r} in the row"
         return of_keys
@@ -294,11 +332,17 @@ class _Decoded:
     def _meta(self) -> Iterable[pl.Series]:
         yield pl.Series(OP, [image.op for image in self.images], dtype=pl.String)
         yield pl.Series(PARTITION, self.lies_in, dtype=pl.Int32)
-        yield pl.Series(OFFSET, [r.offset() for r in self.records], dtype=pl.Int64)
-        committed: list[int | None] = [image.source.committed_us() for image in self.images]
-        for at in self.lone:
-            committed[at] = _stamped_us(self.records[at])
-        yield pl.Series(COMMITTED_AT, committed, dtype=pl.Int64).cast(pl.Datetime("us"))
+        yield pl.Series(OFFSET, self.offsets, dtype=pl.Int64)
+        yield self._committed_us().alias(COMMITTED_AT).cast(pl.Datetime("us"))
+
+    def _committed_us(self) -> pl.Series:
+        """Microseconds since 1970. A tombstone has the time that Kafka has for it."""
+        micros = pl.Series([image.source.ts_us for image in self.images], dtype=pl.Int64)
+        unknown = (micros == 0).arg_true().to_list()  # of tombstones, and of changes from a Debezium before 2.6
+        self.tombstones = [at for at in unknown if self.records[at].value() is None]
+        times = {at: self.images[at].source.committed_us() for at in unknown}
+        times |= {at: _stamped_us(self.records[at]) for at in self.tombstones}
+        return micros.scatter(list(times), list(times.values()))
 
 
 def _stamped_us(record: StampedRecord) -> int | None:
@@ -307,7 +351,7 @@ def _stamped_us(record: StampedRecord) -> int | None:
     return millis * 1000 if kind else None
 
 
-def _each(decode: Callable[[bytes], T], texts: Iterator[bytes]) -> list[T | None]:
+def _each(decode: Callable[[bytes], T], texts: Iterable[bytes]) -> list[T | None]:
     """What each text decodes to, None where it does not. A failure ends neither the list nor the loop in C."""
     decoded: list[T | None] = []
     going_on = map(decode, texts)
@@ -320,9 +364,9 @@ def _each(decode: Callable[[bytes], T], texts: Iterator[bytes]) -> list[T | None
             return decoded
 
 
-def _is_of_a_row(image: Image[Row]) -> bool:
+def _is_of_a_row(image: Image[Row] | None) -> bool:
     """Whether it is a change of one row: a delete, or anything else with an after-image."""
-    return image.op == "d" or (image.after is not None and image.op not in OF_NO_ROW)
+    return image is not None and (image.op == "d" or (image.after is not None and image.op not in OF_NO_ROW))
 
 
 def _series(column: Column, values: list[Any], bad: dict[int, str]) -> pl.Series:
@@ -365,15 +409,17 @@ def _decimals(
     Arrow sees only decimals of that scale and size. It must not see others: it rounds 1.23E-39 to nothing without a
     word and dies of 1E-100000000.
     """
-    unit, end = Decimal(1).scaleb(-kind.scale), Decimal(10) ** (kind.precision - kind.scale)
-    if not all(value is None or (unit.same_quantum(value) and -end < value < end) for value in values):
-        problems = {i: column.problem(value) or doubt(i) for i, value in enumerate(values)}
-        bad.update({i: problem for i, problem in problems.items() if problem})
-        values = [None if v is None or problems[i] else v.quantize(unit) for i, v in enumerate(values)]
+    unit, known = Decimal(1).scaleb(-kind.scale), [value for value in values if value is not None]
+    if all(map(unit.same_quantum, known)):
+        with suppress(pa.ArrowInvalid):  # one has too many digits
+            return _as_money(column, kind, values)
+    problems = {i: column.problem(value) or doubt(i) for i, value in enumerate(values)}
+    bad.update({i: problem for i, problem in problems.items() if problem})
+    return _as_money(
+        column, kind, [None if v is None or problems[i] else v.quantize(unit) for i, v in enumerate(values)]
+    )
+
+
+def _as_money(column: Column, kind: Money, values: list[Decimal | None]) -> pl.Series:
     array = pa.array(values, type=pa.decimal128(kind.precision, kind.scale))
     return pl.Series(column.name, pl.from_arrow(array))
-
-
-def _next(records: Sequence[Record]) -> dict[int, int]:
-    """Partition -> next offset; records come in offset order within a partition."""
-    return {record.partition(): record.offset() + 1 for record in records}

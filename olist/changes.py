@@ -296,7 +296,7 @@ def java_escapes(text: bytes) -> bytes:
 
     All else is alike to the byte. It matters for keys alone: their bytes say which partition they belong to.
     """
-    return _ESCAPES.sub(_in_capitals, text) if b"\\u" in text else text
+    return _ESCAPES.sub(_in_capitals, text) if b"\\" in text else text
 
 
 def _in_capitals(escape: re.Match[bytes]) -> bytes:

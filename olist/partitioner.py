@@ -17,8 +17,9 @@ if TYPE_CHECKING:  # who hashes a single key need not load it
 SEED, FACTOR, WORD, POSITIVE = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF, 0x7FFFFFFF
 BLOCK = 4  # bytes
 LONGEST_TOGETHER = 512  # bytes; a round over all keys for each block of a longer one would cost more than it saves
-AT_ONCE = 16384  # keys: what is computed of so many stays in the processor's cache
+AT_ONCE = 8192  # keys: what is computed of so many stays in the processor's cache
 LINE_END = ord("\n")
+WITHIN_REST = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF], dtype=np.uint32)  # of a word that begins with so many bytes
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -56,37 +57,45 @@ def partitions_of_lines(lines: bytes, partitions: int) -> NDArray[np.int32]:
 def _partitions(
     data: bytes, starts: NDArray[np.int64], lengths: NDArray[np.int64], partitions: int
 ) -> NDArray[np.int32]:
+    longest_first = np.argsort(-lengths, kind="stable")  # so that keys hashed together are about as long
+    starts, lengths = starts[longest_first], lengths[longest_first]
+    long, padded = np.count_nonzero(lengths > LONGEST_TOGETHER), data + bytes(LONGEST_TOGETHER + BLOCK)
+    in_order = [
+        murmur2(data[start : start + length]) for start, length in zip(starts[:long], lengths[:long], strict=True)
+    ]
+    parts = [np.array(in_order, dtype=np.uint32)]
+    for begin in range(long, len(starts), AT_ONCE):
+        part = slice(begin, begin + AT_ONCE)
+        parts.append(_hashes(padded, starts[part], lengths[part].astype(np.int32)))
     hashes = np.empty(len(starts), dtype=np.uint32)
-    # Any four bytes as a little-endian word: a view of words that begin at every byte.
-    words = np.ndarray((len(data) + 1,), dtype="<u4", buffer=data + bytes(BLOCK), strides=(1,))
-    short = np.flatnonzero(lengths <= LONGEST_TOGETHER)
-    for part in np.split(short, range(AT_ONCE, len(short), AT_ONCE)):
-        hashes[part] = _hashes(words, starts[part], lengths[part])
-    for at in np.flatnonzero(lengths > LONGEST_TOGETHER):
-        hashes[at] = murmur2(data[starts[at] : starts[at] + lengths[at]])
+    hashes[longest_first] = np.concatenate(parts)
     return ((hashes & np.uint32(POSITIVE)) % np.uint32(partitions)).astype(np.int32)
 
 
-def _hashes(words: NDArray[np.uint32], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """The hash of each stretch of bytes, a block of all of them at a time. Overflow is the algorithm.
+def _hashes(data: bytes, starts: NDArray[np.int64], lengths: NDArray[np.int32]) -> NDArray[np.uint32]:
+    """The hash of each stretch of bytes, longest first, a block of all of them at a time. Overflow is the algorithm.
 
-    The longest come first, so that those which have an n-th block are always the first so many.
+    Those that have an n-th block are always the first so many.
     """
-    longest_first = np.argsort(-lengths, kind="stable")
-    starts, lengths = starts[longest_first], lengths[longest_first]
-    factor, blocks = np.uint32(FACTOR), lengths // BLOCK
-    mixed = np.uint32(SEED) ^ lengths.astype(np.uint32)
-    for block in range(int(blocks.max(initial=0))):
-        here = np.count_nonzero(blocks > block)
-        word = words[starts[:here] + BLOCK * block] * factor
+    words = _words(data, starts, int(lengths[0]) // BLOCK + 1)
+    mixed = np.uint32(SEED) ^ lengths.view(np.uint32)
+    blocks, factor = lengths // BLOCK, np.uint32(FACTOR)
+    for block, here in enumerate(len(lengths) - np.cumsum(np.bincount(blocks)[:-1])):
+        word = words[block, :here] * factor
         word ^= word >> np.uint32(24)
-        mixed[:here] = (mixed[:here] * factor) ^ (word * factor)
-    rest = np.flatnonzero(lengths % BLOCK)
-    within = (np.uint32(1) << (8 * (lengths[rest] % BLOCK)).astype(np.uint32)) - np.uint32(1)
-    mixed[rest] = (mixed[rest] ^ (words[starts[rest] + BLOCK * blocks[rest]] & within)) * factor
+        word *= factor
+        mixed[:here] *= factor
+        mixed[:here] ^= word
+    rest = lengths % BLOCK
+    last = words[blocks, np.arange(len(lengths))] & WITHIN_REST[rest]
+    mixed = np.where(rest, (mixed ^ last) * factor, mixed)
     mixed ^= mixed >> np.uint32(13)
     mixed *= factor
-    mixed ^= mixed >> np.uint32(15)
-    hashes = np.empty_like(mixed)
-    hashes[longest_first] = mixed
-    return hashes
+    return mixed ^ (mixed >> np.uint32(15))
+
+
+def _words(data: bytes, starts: NDArray[np.int64], count: int) -> NDArray[np.uint32]:
+    """So many little-endian words from each start on: shape (words, starts)."""
+    width = count * BLOCK
+    windows: NDArray[np.void] = np.ndarray((len(data) - width + 1,), dtype=f"V{width}", buffer=data, strides=(1,))
+    return np.ascontiguousarray(windows[starts].view("<u4").reshape(len(starts), count).T)
