@@ -6,10 +6,8 @@ it by column. A record that fails is told apart from its neighbours and travels 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from operator import attrgetter
@@ -17,13 +15,11 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from olist.changes import (
     MALFORMED,
     OF_NO_ROW,
     TOMBSTONE,
-    UNAVAILABLE,
     Codec,
     Image,
     codec,
@@ -31,23 +27,18 @@ from olist.changes import (
     time_problem,
     why_no_row,
 )
+from olist.columns import decimals_of, lists_of, polars_type, series_of
 from olist.contracts import (
     MILLIS_UNTIL_2100,
     Column,
     Contract,
-    Float,
-    Integer,
     ListOf,
     Money,
     Row,
-    Text,
     Timestamp,
-    Type,
-    inside,
 )
 from olist.diagnosis import explained
 from olist.errors import BadRecord
-from olist.nested import as_lists, ends_of
 from olist.partitioner import partitions_of_lines
 
 T = TypeVar("T")
@@ -140,23 +131,6 @@ class Batch:
         gone = pl.Series([row for row, _ in refused], dtype=pl.UInt32)
         frame = self.frame.with_row_index("_row").filter(~pl.col("_row").is_in(gone.implode())).drop("_row")
         return replace(self, frame=frame, rejected=tuple(rejected))
-
-
-def polars_type(kind: Type) -> pl.DataType:
-    """The frame's type of a contract type."""
-    match kind:
-        case Text():
-            return pl.String()
-        case Integer(bits=bits):
-            return pl.Int32() if bits == 32 else pl.Int64()
-        case Float():
-            return pl.Float64()
-        case Money(precision=precision, scale=scale):
-            return pl.Decimal(precision, scale)
-        case Timestamp():
-            return pl.Datetime("us")
-        case ListOf(columns=columns):
-            return pl.List(pl.Struct({column.name: polars_type(column.type) for column in columns}))
 
 
 def frame_schema(contract: Contract) -> dict[str, pl.DataType]:
@@ -302,12 +276,12 @@ class _Decoded:
         else:
             values = list(map(attrgetter(column.name), self.rows))
         if isinstance(column.type, ListOf):
-            return _lists(column, column.type, values, bad)
+            return lists_of(column, column.type, values, bad)
         if isinstance(column.type, Money):
-            return _decimals(
+            return decimals_of(
                 column, column.type, values, bad, lambda row: self._money_problem(column, values[row], row)
             )
-        series = _series(column, values, bad)
+        series = series_of(column, values, bad)
         if isinstance(column.type, Timestamp) and not column.near_1970:
             self._look_for_milliseconds(column, series, bad)
         return series
@@ -367,59 +341,3 @@ def _each(decode: Callable[[bytes], T], texts: Iterable[bytes]) -> list[T | None
 def _is_of_a_row(image: Image[Row] | None) -> bool:
     """Whether it is a change of one row: a delete, or anything else with an after-image."""
     return image is not None and (image.op == "d" or (image.after is not None and image.op not in OF_NO_ROW))
-
-
-def _series(column: Column, values: list[Any], bad: dict[int, str]) -> pl.Series:
-    """A flat column; `bad` learns why a value is none of it, by place."""
-    if isinstance(column.type, Money):
-        return _decimals(column, column.type, values, bad)
-    series = pl.Series(column.name, values, dtype=polars_type(column.type), strict=True)
-    if isinstance(column.type, Text):
-        for row in (series == UNAVAILABLE).arg_true():
-            bad[row] = f"{column.name} was not captured; the source table needs REPLICA IDENTITY FULL"
-    return series
-
-
-def _lists(column: Column, kind: ListOf, values: list[list[Row] | None], bad: dict[int, str]) -> pl.Series:
-    """A column of lists, by way of flat columns of the rows in all of them."""
-    rows = [row for value in values if value for row in value]
-    bad_rows: dict[int, str] = {}
-    columns = [_unsigned_zeros(_series(c, list(map(attrgetter(c.name), rows)), bad_rows)) for c in kind.columns]
-    ends = ends_of(values) if bad_rows else []
-    for row, problem in sorted(bad_rows.items(), reverse=True):  # so that a list's first problem is the one told
-        at = bisect_right(ends, row) - 1
-        bad[at] = inside(column.name, row - ends[at], problem)
-    return as_lists(column.name, columns, values)
-
-
-def _unsigned_zeros(series: pl.Series) -> pl.Series:
-    """-0.0 as 0.0: a list is JSON in the warehouse, whose numbers know one zero, and all targets hold the same."""
-    return series.set(series == 0.0, 0.0) if series.dtype == pl.Float64 else series
-
-
-def _decimals(
-    column: Column,
-    kind: Money,
-    values: list[Decimal | None],
-    bad: dict[int, str],
-    doubt: Callable[[int], str] = lambda _row: "",
-) -> pl.Series:
-    """A money column; `doubt` is asked for rows whose value is not spelt with the column's own scale.
-
-    Arrow sees only decimals of that scale and size. It must not see others: it rounds 1.23E-39 to nothing without a
-    word and dies of 1E-100000000.
-    """
-    unit, known = Decimal(1).scaleb(-kind.scale), [value for value in values if value is not None]
-    if all(map(unit.same_quantum, known)):
-        with suppress(pa.ArrowInvalid):  # one has too many digits
-            return _as_money(column, kind, values)
-    problems = {i: column.problem(value) or doubt(i) for i, value in enumerate(values)}
-    bad.update({i: problem for i, problem in problems.items() if problem})
-    return _as_money(
-        column, kind, [None if v is None or problems[i] else v.quantize(unit) for i, v in enumerate(values)]
-    )
-
-
-def _as_money(column: Column, kind: Money, values: list[Decimal | None]) -> pl.Series:
-    array = pa.array(values, type=pa.decimal128(kind.precision, kind.scale))
-    return pl.Series(column.name, pl.from_arrow(array))

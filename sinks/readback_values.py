@@ -7,10 +7,9 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from olist.batches import polars_type
+from olist.columns import as_lists, polars_type
 from olist.contracts import Float, Integer, ListOf, Money, Text, Timestamp, Type
 from olist.errors import Stopped
-from olist.nested import as_lists
 
 JSON_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.f"
 _DECODE = msgspec.json.Decoder().decode

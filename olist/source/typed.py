@@ -19,7 +19,7 @@ from itertools import starmap
 
 import polars as pl
 
-from olist.batches import polars_type
+from olist.columns import polars_type
 from olist.contracts import Column, Contract, Float, Integer, ListOf, Money, Row, Text, Timestamp, Type
 from olist.errors import BadRow, ContractRefused
 from olist.source.layout import MEND, Layout

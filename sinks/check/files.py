@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from olist.batches import polars_type
+from olist.columns import polars_type
 from olist.tables import TABLES
 
 
