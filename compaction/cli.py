@@ -14,13 +14,13 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 import structlog
 
 from compaction.options import may_delete
 from olist import contract_registry
 from olist.contracts import Contract
 from olist.errors import BadInput
+from olist.json_output import show_json
 from olist.settings import settings
 from olist.stop_signals import set_on_signal
 from olist.terminal import show
@@ -100,7 +100,8 @@ def _run(env: Environment, contracts: Sequence[Contract], every_s: float | None,
 
     def emit(reports: list[Report]) -> None:
         if output == "json":
-            click.echo("".join(msgspec.json.encode(report).decode() + "\n" for report in reports), nl=False)
+            for report in reports:
+                show_json(report)
         elif reports:
             show(shown(reports))
         publish(env.settings, reports)
@@ -146,7 +147,7 @@ def _show_plan(found: Sequence[dict[str, object]], output: str, *, nothing: str)
     from rich.table import Table
 
     if output == "json":
-        click.echo(msgspec.json.encode(found))
+        show_json(found)
         return
     shown = Table("table", "groups", "data files", "MB", "delete files", "snapshots", box=None)
     for work in found:
@@ -245,7 +246,7 @@ def _show_orphans(name: str, found: Orphans, output: str, *, deleted: bool) -> N
     paths = [file.path for file in found.files]
     if output == "json":
         shown = {"table": name, "orphans": paths, "deleted": deleted, "doubts": found.doubts}
-        click.echo(msgspec.json.encode(shown))
+        show_json(shown)
         return
     megabytes = sum(file.size for file in found.files) / 1e6
     done = "deleted" if deleted else "would be deleted by --delete"

@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 import click
-import msgspec
 
 from connect import capture, initial_snapshot, mongodb, postgres
 from connect.apply import apply, bootstrap, check, remove, remove_with_slot
@@ -16,6 +15,7 @@ from connect.connect_client import ConnectClient, state_line, until_paused, unti
 from connect.postgres import Config, connector_name, slot_name
 from olist.contracts import Contract
 from olist.errors import BadInput
+from olist.json_output import show_json
 from olist.printable import LINES, printable
 from olist.settings import Settings, settings
 from olist.stack.slots import MEGABYTE, facts, slots
@@ -87,7 +87,7 @@ def status(output: str) -> None:
     found = [one for name in client.connectors() if (one := client.status(name)) is not None]
     found_slots = slots(current)
     if output == "json":
-        click.echo(msgspec.json.encode({"connectors": found, "slots": facts(found_slots, current.slot_warning_mb)}))
+        show_json({"connectors": found, "slots": facts(found_slots, current.slot_warning_mb)})
     else:
         for one in found:
             click.echo(printable(f"{one.name}: {state_line(one)}" + (f"\n{one.trace}" if one.trace else ""), LINES))

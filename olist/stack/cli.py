@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olist.errors import BadInput, ServerTrouble, StackError
+from olist.json_output import show_json
 from olist.printable import LINES, printable
 
 if TYPE_CHECKING:
@@ -97,7 +98,6 @@ def status(only: list[str] | None, output: str) -> None:
 
     Exit code 1 when a server has crashed, or one of another machine does not answer.
     """
-    import msgspec
 
     from olist.settings import settings
     from olist.stack.local import Stack
@@ -106,7 +106,7 @@ def status(only: list[str] | None, output: str) -> None:
     states = stack.states() | stack.external_states()
     slots = _slots() if POSTGRES in states and states[POSTGRES].phase in ("ready", "external") else None
     if output == "json":
-        click.echo(msgspec.json.encode([_with_slots(state, slots) for state in states.values()]))
+        show_json([_with_slots(state, slots) for state in states.values()])
     else:
         _print(states.values(), output)
         _print_slots(slots or [])
@@ -192,7 +192,6 @@ def doctor(output: str) -> None:
 
     Exit code 1 when something would keep the servers from starting.
     """
-    import msgspec
 
     from olist.settings import settings
     from olist.stack.doctor import examine
@@ -201,7 +200,7 @@ def doctor(output: str) -> None:
 
     findings = list(examine(settings()))
     if output == "json":
-        click.echo(msgspec.json.encode(findings))
+        show_json(findings)
     else:
         show(findings_table(findings), prose=["found", "way out"])
     if any(finding.level == "FAIL" for finding in findings):
@@ -209,13 +208,12 @@ def doctor(output: str) -> None:
 
 
 def _print(states: Iterable[ServerState], output: str) -> None:
-    import msgspec
 
     from olist.stack.view import states_table
     from olist.terminal import show
 
     if output == "json":
-        click.echo(msgspec.json.encode(list(states)))
+        show_json(list(states))
     else:
         show(states_table(states))
 

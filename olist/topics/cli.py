@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from olist.json_output import show_json
+
 if TYPE_CHECKING:
     from olist.contracts import Contract
     from olist.settings import Settings
@@ -37,7 +39,6 @@ def ls(everything: bool, output: str) -> None:
     olist topics ls
     olist topics ls --all -o json
     """
-    import msgspec
 
     from olist.settings import settings
     from olist.terminal import show
@@ -49,7 +50,7 @@ def ls(everything: bool, output: str) -> None:
     names = [n for n in broker.names() if everything or n.startswith(f"{current.topic_prefix}.")]
     surveys = broker.survey(names)
     if output == "json":
-        click.echo(msgspec.json.encode([facts(survey) for survey in surveys]))
+        show_json([facts(survey) for survey in surveys])
         return
     show(topics_table(surveys))
     if not surveys:
@@ -66,7 +67,6 @@ def describe(topic: str, output: str) -> None:
     olist topics describe orders
     olist topics describe olist.public.orders -o json
     """
-    import msgspec
 
     from olist.settings import settings
     from olist.terminal import console, show
@@ -78,7 +78,7 @@ def describe(topic: str, output: str) -> None:
     (survey,) = broker.survey([broker.find(topic, current.topic_prefix)])
     contract = contract_of(survey.state.topic, current)
     if output == "json":
-        click.echo(msgspec.json.encode(facts(survey, contract, whole=True)))
+        show_json(facts(survey, contract, whole=True))
         return
     shown = console()
     shown.print(f"[bold]{survey.state.topic}[/]  id {survey.state.topic_id}", soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from olist.contracts import Contract
 from olist.errors import BadInput
+from olist.json_output import show_json
 from olist.tables import TABLES
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def replay(
         from producers.summary import dry_run_of
 
         counts = dry_run_of(dataset, tables, limit)
-        show(counts.as_table()) if output == "text" else click.echo(json.dumps(counts.as_json()))
+        show(counts.as_table()) if output == "text" else show_json(counts.as_json())
         return
     current, pace = settings(), Pace(speed, rate)
     if road == "postgres":
@@ -115,7 +115,7 @@ def refuse_some_tables(tables: tuple[Contract, ...]) -> None:
 
 def _end(done: Summary, output: str) -> None:
     """Say what was done; a run that a signal ended says so in its exit code."""
-    click.echo(done.as_text() if output == "text" else json.dumps(done.as_json()))
+    click.echo(done.as_text()) if output == "text" else show_json(done.as_json())
     if done.stopped_by is not None:
         sys.exit(SIGNAL_EXIT + done.stopped_by)
 

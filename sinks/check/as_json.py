@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from sinks.check.digest import Count
 from sinks.check.report import Finding, Report, TableReport
 
 
-def report_json(report: Report) -> str:
-    """The whole report as one JSON object."""
-    facts = {"equal": report.equal, "exit_code": report.exit_code, "refused_rows": report.refused_rows}
-    return msgspec.json.encode(facts | {"tables": [_table(one) for one in report.tables]}, enc_hook=str).decode()
+def facts(report: Report) -> dict[str, Any]:
+    """The whole report, as an object of JSON."""
+    of_all = {"equal": report.equal, "exit_code": report.exit_code, "refused_rows": report.refused_rows}
+    return of_all | {"tables": [_table(one) for one in report.tables]}
 
 
 def _table(one: TableReport) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from olist.contract_registry import derived
+from olist.json_output import show_json
 from olist.settings import settings
 from olist.terminal import console, show
 from sinks.base import TARGETS
@@ -72,7 +73,7 @@ def command(
     olist check --targets iceberg --days         on which days
     olist check --data brazilian-ecommerce.zip   and do the topics hold what the files say?
     """
-    from sinks.check.as_json import report_json
+    from sinks.check.as_json import facts
     from sinks.check.run import check
     from sinks.check.view import day_lines, difference_lines, remarks, report_table, verdict
     from sinks.cli.sink import contracts_for
@@ -91,7 +92,7 @@ def command(
             on_progress=status.update,
         )
     if output == "json":
-        click.echo(report_json(report))
+        show_json(facts(report))
         sys.exit(report.exit_code)
     show(report_table(report), to=shown)
     for line in (*remarks(report), *(day_lines(report) if days else ()), *difference_lines(report)):

@@ -13,6 +13,7 @@ from rich.table import Table
 from olist import contract_registry
 from olist.contracts import Contract
 from olist.errors import BadInput, PositionRefused
+from olist.json_output import show_json
 from olist.printable import LINES, printable
 from olist.settings import Settings, settings
 from olist.stop_signals import set_on_signal
@@ -175,7 +176,7 @@ def status(tables: str, output: str) -> None:
     current = settings()
     found = found_status(contracts_there(current, tables), current)
     if output == "json":
-        click.echo(found.as_json())
+        show_json(found.facts())
         return
     shown = Table("table", *TARGETS, box=None)
     for table, lags in found.lags.items():

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from confluent_kafka.admin import AdminClient
 
 from olist.contracts import Contract
@@ -31,14 +30,14 @@ class Status:
     notes: Mapping[tuple[str, str], Note]  # (table, target)
     histories: Mapping[str, str]
 
-    def as_json(self) -> bytes:
+    def facts(self) -> dict[str, dict[str, Any]]:
         """``{table: {target: lag}}``, and ``states`` and ``history`` in tables of which there is something to say."""
         tables: dict[str, dict[str, Any]] = {table: dict(lags) for table, lags in self.lags.items()}
         for (table, target), note in self.notes.items():
             tables[table].setdefault("states", {})[target] = note
         for table, told in self.histories.items():
             tables[table]["history"] = told
-        return msgspec.json.encode(tables)
+        return tables
 
     def remarks(self) -> list[str]:
         """What does not fit into a cell, each with the table and target it is about."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olist.errors import BadInput, StackError
+from olist.json_output import show_json
 from stream_apps.cli.options import (
     file_option,
     name_argument,
@@ -32,11 +33,10 @@ REBUILT_FROM = (
 @output_option
 def savepoint(name: str, output: str) -> None:
     """Write an app's state down while it goes on, and print where."""
-    import msgspec
 
     with operations_on(name) as operations:
         taken = operations.savepoint().savepoint
-    click.echo(msgspec.json.encode({"name": name, "savepoint": taken}) if output == "json" else taken)
+    show_json({"name": name, "savepoint": taken}) if output == "json" else click.echo(taken)
 
 
 @click.command("stop")
@@ -132,9 +132,7 @@ def _fate(rebuild: bool, plan: UpgradePlan) -> str:
 
 def _show_plan(name: str, difference: str, road: str, why: str, output: str) -> None:
     if output == "json":
-        import msgspec
-
-        click.echo(msgspec.json.encode({"name": name, "difference": difference, "road": road, "why": why}))
+        show_json({"name": name, "difference": difference, "road": road, "why": why})
         return
     for line in difference.splitlines():
         colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olist.errors import BadInput
+from olist.json_output import show_json
 from stream_apps.cli.changes import COMMANDS
 from stream_apps.cli.options import file_option, name_argument, operations_on, output_option, within_option
 
@@ -42,7 +43,6 @@ def command() -> None:
 @output_option
 def list_command(output: str) -> None:
     """Every app there is: its engine, what it reads and writes, and whether it is deployed."""
-    import msgspec
 
     from olist.settings import settings
     from olist.terminal import show
@@ -53,7 +53,7 @@ def list_command(output: str) -> None:
     there = deployments(settings())
     found = [_described(app, there.get(name)) for name, app in catalogue.apps().items()]
     if output == "json":
-        click.echo(msgspec.json.encode(found))
+        show_json(found)
         return
     show(apps_table(found), prose=["reads", "writes"])
 
@@ -171,7 +171,6 @@ def _print_manifests(paths: Sequence[Path], parallelism: int, *, dry_run: bool) 
 @output_option
 def status(names: tuple[str, ...], output: str) -> None:
     """How deployed apps are: state, lag, freshness, checkpoints. Exit code 1 when one is not as it is wanted."""
-    import msgspec
 
     from olist.settings import settings
     from olist.terminal import console, show
@@ -183,7 +182,7 @@ def status(names: tuple[str, ...], output: str) -> None:
     stack_hooks.begin(current)
     found = statuses(current, _named(current, names))
     if output == "json":
-        click.echo(msgspec.json.encode(found))
+        show_json(found)
     else:
         shown = console()
         if not found:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from olist.batches import Rejected
@@ -17,7 +17,7 @@ from olist.topics.broker import Broker
 from olist.topics.dead_letters import DeadLetters
 from olist.topics.reader import read
 from sinks.base import TARGETS, factory
-from sinks.check.as_json import report_json
+from sinks.check.as_json import facts
 from sinks.check.run import check
 from tests.integration.carried_parcels import ROWS, Parcels, rows, written
 from tests.laws.parcels import fresh, parcel
@@ -95,7 +95,7 @@ def test_a_removed_and_an_added_row_are_found_and_named(parcels: Parcels, target
     }
     assert finding.expected.rows == finding.found.rows  # counts alone would not have told
     assert report.exit_code == 1
-    said = json.loads(report_json(report))["tables"][0]["findings"][0]
+    said = msgspec.to_builtins(facts(report), enc_hook=str)["tables"][0]["findings"][0]
     assert {one["kind"] for one in said["differences"]} == {"missing", "extra"}
 
 

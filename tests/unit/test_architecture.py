@@ -166,6 +166,12 @@ def test_no_file_nears_five_hundred_lines(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) < 400
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=within)
+def test_json_is_printed_in_one_place_that_escapes_what_a_terminal_obeys(path: Path) -> None:
+    written = "click.echo(msgspec.json", "click.echo(json."
+    assert not [one for one in written if one in path.read_text("utf-8")], "use olist.json_output"
+
+
 CLIENTS = {
     "bootstrap.servers": "olist/clients/kafka.py",
     "properties.bootstrap.servers": "olist/clients/kafka.py",

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from olist import telemetry
 from olist.errors import BadRecord, BadRow
+from olist.json_output import show_json
 from olist.printable import LINES, printable, printable_json
 from olist.settings import Settings
 from olist.terminal import Terminal, console, show
@@ -39,6 +40,14 @@ def test_a_json_document_says_the_same_in_printable_characters(value: object) ->
     shown = printable_json(json.dumps(value, ensure_ascii=False))
     assert shown.isprintable()
     assert json.loads(shown) == value
+
+
+def test_json_of_a_command_is_one_printable_line_that_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = HOSTILE.replace("\ud800", "")
+    show_json({"note": hostile})
+    line = capsys.readouterr().out.removesuffix("\n")
+    assert line.isprintable()
+    assert json.loads(line) == {"note": hostile}
 
 
 def test_an_errors_reason_is_printable_since_it_may_quote_a_record_or_a_file() -> None:

@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
+from olist.json_output import show_json
 from olist.settings import settings
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def diff(output: str) -> None:
     different = [planned for planned in _planned() if planned.state in ("new", "changed")]
     if output == "json":
         told = [{"view": p.view.qualified, "state": p.state, "difference": p.difference} for p in different]
-        click.echo(msgspec.json.encode(told))
+        show_json(told)
     else:
         for planned in different:
             click.echo("\n".join(planned.difference))
@@ -78,7 +78,7 @@ def drop(*, yes: bool, output: str) -> None:
 
     names = drop_views(settings(), dry_run=not yes)
     if output == "json":
-        click.echo(msgspec.json.encode({"removed" if yes else "would_remove": names}))
+        show_json({"removed" if yes else "would_remove": names})
         return
     for name in names:
         click.echo(f"{'removed' if yes else 'would remove'} {name}")
@@ -97,7 +97,7 @@ def _waits(planned: Planned) -> dict[str, Any]:
 
 def _print(rows: list[dict[str, Any]], output: str) -> None:
     if output == "json":
-        click.echo(msgspec.json.encode(rows))
+        show_json(rows)
         return
     wide = max((len(row["view"]) for row in rows), default=0)
     for row in rows:
