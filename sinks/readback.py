@@ -19,7 +19,7 @@ from olist.errors import ServerTrouble, Stopped
 from olist.positions import Positions
 from olist.settings import Settings
 
-CHUNK_ROWS = 20_000
+CHUNK_ROWS = 10_000
 SHOWN_DEFECTS = 20
 
 

@@ -17,7 +17,7 @@ from olist.clients.kafka import client_options
 from olist.errors import ServerTrouble
 from olist.settings import Settings
 
-MOST_AT_ONCE = 20_000
+MOST_AT_ONCE = 10_000
 SILENCE_S = 30.0
 LOOK_EVERY_S = 0.1
 SOON_S = 0.02

@@ -41,7 +41,7 @@ ENTRY = np.dtype(
         ("flags", "u1"),
     ]
 )
-ENTRIES_IN_A_BUCKET = 1 << 17
+ENTRIES_IN_A_BUCKET = 1 << 16
 MOST_BUCKETS = 256
 
 Entries = npt.NDArray[np.void]

@@ -324,7 +324,7 @@ def test_of_a_change_that_a_history_holds_without_a_column_that_came_later_nobod
 
 
 def test_buckets_are_as_many_as_keep_each_small() -> None:
-    assert [buckets_for(rows) for rows in (0, 1, 300_000, 10_000_000)] == [1, 1, 3, 77]
+    assert [buckets_for(rows) for rows in (0, 1, 300_000, 10_000_000)] == [1, 1, 5, 153]
 
 
 EQUAL = Finding("memory", "equal")
