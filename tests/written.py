@@ -42,6 +42,7 @@ class Writer:
 
     def __init__(self, settings: Settings, partitioner: str = "murmur2_random") -> None:
         self.settings = settings
+        self._there: set[str] = set()
         self._producer = Producer({**client_options(settings), "partitioner": partitioner, "linger.ms": 5})
 
     def create(self, contract: Contract, rows: Iterable[Row]) -> None:
@@ -59,7 +60,9 @@ class Writer:
 
     def raw(self, contract: Contract, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         """Bytes as they are."""
-        ensure_topics(self.settings, [contract])
+        if contract.table not in self._there:  # to ask costs the load of a test more than its records do
+            ensure_topics(self.settings, [contract])
+            self._there.add(contract.table)
         self.to(contract.topic(self.settings.topic_prefix), records)
 
     def to(self, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], headers: Sequence[Any] = ()) -> None:

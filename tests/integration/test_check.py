@@ -12,7 +12,7 @@ from olist.batches import Rejected
 from olist.changes import Position, codec
 from olist.errors import BadInput, BadRecord
 from olist.stack.local import Stack
-from olist.topics.admin import admin_client, topic_state
+from olist.topics.admin import admin_client, ensure_topics, topic_state
 from olist.topics.broker import Broker
 from olist.topics.dead_letters import DeadLetters
 from olist.topics.reader import read
@@ -136,6 +136,7 @@ def test_a_topic_that_was_re_created_is_not_compared(parcels: Parcels) -> None:
     deadline = time.monotonic() + 30
     while topic in Broker(parcels.settings).names():
         assert time.monotonic() < deadline
+    ensure_topics(parcels.settings, [parcels.contract])
     parcels.writer.create(parcels.contract, rows())
     finding = parcels.finding("postgres")
     assert finding.state == "broken"
