@@ -3,10 +3,12 @@
 Batching, decoding, dead letters, retries, rebalances and the clock belong to the runner (`sinks.runtime`). A target
 writes one batch of one table at a time, in two steps, and holds the table's positions beside its rows:
 
-1. `stage` brings the rows to the target without making them count, and names the rows that this target cannot take.
-2. The runner writes those to the dead letters.
-3. `commit` makes the rows and the new positions count. It is compare-and-set on the positions this process started
-   from: a process that was paused while another took over its partitions is refused (`Fenced`) and writes nothing.
+1. `stage` brings the rows to the target without making them count, and names the rows that this target cannot take:
+   all of that is the value `Staged`.
+2. The runner writes those rows to the dead letters.
+3. `commit` takes that value, and makes the rows and the new positions count. It is compare-and-set on the positions
+   this process started from: a process that was paused while another took over its partitions is refused (`Fenced`)
+   and writes nothing.
 
 Kill it anywhere: before 3 the target still holds the old positions and the batch is read again; after 3 it holds the
 new ones. A target that cannot do 3 atomically (OpenSearch) orders it so that a repeat changes nothing.
@@ -19,14 +21,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import NamedTuple, get_args
+from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 from olist.batches import Batch
 from olist.contracts import Contract, Target
-from olist.errors import BadInput
+from olist.errors import BadInput, ServerTrouble
 from olist.positions import Positions
 from olist.settings import Settings
+
+Prepared = TypeVar("Prepared")
 
 
 class Refusal(NamedTuple):
@@ -36,7 +41,19 @@ class Refusal(NamedTuple):
     reason: str
 
 
-class SinkTable(ABC):
+@dataclass(frozen=True)
+class Staged(Generic[Prepared]):
+    """A batch that is at the target and does not count yet: `prepared` is what the target's own `commit` needs of it.
+
+    Rows of the batch's frame that are `refused` are not staged; the batch's positions pass them all the same.
+    """
+
+    batch: Batch
+    prepared: Prepared
+    refused: Sequence[Refusal] = ()
+
+
+class SinkTable(ABC, Generic[Prepared]):
     """One contract's table in one target. Used from one thread at a time.
 
     Every call may raise `ServerTrouble`: the runner waits, calls `open` again and repeats from the positions it finds.
@@ -51,7 +68,7 @@ class SinkTable(ABC):
     def open(self) -> Positions | None:
         """Connect, create or evolve the table from the contract, and return the positions it holds (None: new).
 
-        Drops whatever was staged. Idempotent.
+        What was staged before can no longer be committed. Idempotent.
 
         Raises:
             ContractRefused: the table there and the contract cannot both be right; nothing was changed.
@@ -62,17 +79,16 @@ class SinkTable(ABC):
         """Take these partitions over: load what writing them needs. Called after each `open`."""
 
     @abstractmethod
-    def stage(self, batch: Batch) -> Sequence[Refusal]:
-        """Bring the batch to the target, uncommitted. Refused rows are not staged. May be called again instead."""
+    def stage(self, batch: Batch) -> Staged[Prepared]:
+        """Bring the batch, whose frame may be empty, to the target. Of batches staged the last may be committed."""
 
     @abstractmethod
-    def commit(self, batch: Batch, held: Positions) -> Positions:
-        """Make the staged batch and ``held.advanced(batch.next)`` count; return the positions now held.
-
-        `batch` is the staged one less its refused rows; its frame may be empty, and then only the positions move.
+    def commit(self, staged: Staged[Prepared], expected: Positions) -> Positions:
+        """Make the staged rows and ``expected.advanced(batch.next)`` count; return the positions now held.
 
         Raises:
-            Fenced: the target no longer stands at `held` for the batch's partitions; nothing was written.
+            Fenced: the target does not stand at `expected` for the batch's partitions; nothing was written.
+            ServerTrouble: the table was opened again since the batch was staged; nothing was written.
         """
 
     def backpressure_s(self) -> float:
@@ -106,8 +122,13 @@ class SinkTable(ABC):
     def close(self) -> None:
         """Let go of connections. Never raises for a server that is gone."""
 
+    def outdated(self) -> ServerTrouble:
+        """What `commit` raises for a batch of before the last `open`, or that another has taken the place of."""
+        reason = f"{self.contract.table} was opened again, or staged to, since the batch was staged; it is read again"
+        return ServerTrouble(self.name, reason)
 
-Factory = Callable[[Contract, Settings], SinkTable]
+
+Factory = Callable[[Contract, Settings], SinkTable[Any]]
 
 TARGETS: tuple[str, ...] = get_args(Target)
 

@@ -83,8 +83,9 @@ def write(settings: Settings, contract: Contract, rows: Iterable[Row], op: str =
     ]
     batch = decode_batch(contract, TOPIC, records, 1)
     assert not batch.rejected
-    assert not table.stage(batch)
-    table.commit(batch, held)
+    staged = table.stage(batch)
+    assert not staged.refused
+    table.commit(staged, held)
     table.close()
 
 

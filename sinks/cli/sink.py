@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from threading import Event
+from typing import Any
 
 import click
 import structlog
@@ -138,7 +139,7 @@ def _stands(target: str, contract: Contract, current: Settings) -> str:
     return f"stands at offsets {held.next}" if held else "never written"
 
 
-def _rebuild_histories(table: SinkTable, *, with_history: bool, yes: bool) -> None:
+def _rebuild_histories(table: SinkTable[Any], *, with_history: bool, yes: bool) -> None:
     there = table.drop_histories() if yes and with_history else table.histories()
     done = "keeps" if not with_history else "removed" if yes else "would remove"
     for name in there:

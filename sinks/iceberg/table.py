@@ -11,6 +11,7 @@ Guarantee: ``next`` is the offset after the last one applied; a table that stand
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 from pyiceberg.catalog.sql import SqlCatalog
@@ -20,15 +21,24 @@ from olist.contracts import Contract
 from olist.errors import PositionRefused
 from olist.lake.catalog import open_catalog
 from olist.lake.errors import lake_errors
-from olist.lake.table import LakeTable, Staged, unseen
+from olist.lake.table import LakeTable, unseen
+from olist.lake.table import Staged as StagedFiles
 from olist.positions import Positions
 from olist.settings import Settings
-from sinks.base import Refusal, SinkTable
+from sinks.base import SinkTable, Staged
 
 _ROW, _LAST = "_row", "_last_op"
 
 
-class IcebergTable(SinkTable):
+@dataclass(frozen=True)
+class LakeFiles:
+    """The files that each lake table is to get, the history first, and which `open` their index is of."""
+
+    opening: object
+    of: Sequence[tuple[LakeTable, StagedFiles]]
+
+
+class IcebergTable(SinkTable[LakeFiles]):
     """One contract's lake tables."""
 
     name = "iceberg"
@@ -38,12 +48,12 @@ class IcebergTable(SinkTable):
         self.settings = settings
         self._catalog: SqlCatalog | None = None
         self._tables: list[LakeTable] = []
-        self._staged: list[tuple[LakeTable, Staged]] = []
+        self._opening = object()  # another one for each `open`
         self._before: Batch | None = None  # the last that was committed, while a history lags behind the current rows
 
     def open(self) -> Positions | None:
         """Positions of the table that lags, since reading goes on there."""
-        self._staged, self._before = [], None
+        self._opening, self._before = object(), None
         return _lowest([table.open() for table in self._connected()])
 
     def assign(self, partitions: frozenset[int]) -> None:
@@ -51,22 +61,24 @@ class IcebergTable(SinkTable):
         for table in self._tables:
             table.assign(partitions)
 
-    def stage(self, batch: Batch) -> Sequence[Refusal]:
+    def stage(self, batch: Batch) -> Staged[LakeFiles]:
         """Write the files. A lake column holds whatever the contract admits, so nothing is refused."""
-        self._staged = [(table, table.stage(self._changes(table, batch))) for table in self._tables]
-        return ()
+        files = [(table, table.stage(self._changes(table, batch))) for table in self._tables]
+        return Staged(batch, LakeFiles(self._opening, files))
 
-    def commit(self, batch: Batch, held: Positions) -> Positions:
+    def commit(self, staged: Staged[LakeFiles], expected: Positions) -> Positions:
         """One commit per lake table, the history first."""
-        for table, staged in self._staged:
-            stands = table.positions or held
-            stands.expect_topic(f"lake table {table.name}", held)
+        if staged.prepared.opening is not self._opening:  # its deletes are of another index
+            raise self.outdated()
+        batch = staged.batch
+        for table, files in staged.prepared.of:
+            stands = table.positions or expected
+            stands.expect_topic(f"lake table {table.name}", expected)
             to = {p: end for p, end in batch.next.items() if end > stands.next.get(p, 0)}
             if to:
-                table.commit(staged, stands, to)
-        self._staged = []
+                table.commit(files, stands, to)
         self._before = batch if self._lags(batch) else None
-        return held.advanced(batch.next)
+        return expected.advanced(batch.next)
 
     def backpressure_s(self) -> float:
         """What the table in the greater need of compaction asks for."""

@@ -15,7 +15,7 @@ A zombie may write documents too, but only such as its successor writes or has o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -26,7 +26,7 @@ from olist.contracts import Contract, evolve
 from olist.errors import BadInput, ContractRefused, PositionRefused, ServerTrouble, Stopped, TargetRewound
 from olist.positions import Positions
 from olist.settings import Settings
-from sinks.base import Refusal, SinkTable
+from sinks.base import Refusal, SinkTable, Staged
 from sinks.latest_accepted import ROW, send_latest
 from sinks.opensearch import positions
 from sinks.opensearch.client import SERVER, Client, Json
@@ -54,7 +54,14 @@ def connect(contract: Contract, settings: Settings) -> OpenSearchTable:
     return OpenSearchTable(contract, settings)
 
 
-class OpenSearchTable(SinkTable):
+@dataclass(frozen=True, eq=False)
+class OpenedIndex:
+    """The index as one `open` found it; whatever is staged until the next goes there."""
+
+    identity: str
+
+
+class OpenSearchTable(SinkTable[OpenedIndex]):
     """See the module for what it promises."""
 
     name = SERVER
@@ -64,7 +71,7 @@ class OpenSearchTable(SinkTable):
         self._client = Client(settings)
         self._index = index_name(contract)
         self._alias = write_alias_name(contract)
-        self._identity = ""
+        self._opened = OpenedIndex("")
 
     @property
     def where(self) -> str:
@@ -76,7 +83,7 @@ class OpenSearchTable(SinkTable):
         there = self._describe() or self._created()
         self._evolve(there)
         self._settle(there)
-        self._identity = positions.identity(there["settings"])
+        self._opened = OpenedIndex(positions.identity(there["settings"]))
         positions.create_index(self._client)
         return self._judged_positions()
 
@@ -123,7 +130,7 @@ class OpenSearchTable(SinkTable):
             PositionRefused: they speak of another, and this one is not empty.
         """
         table = self.contract.table
-        stands = positions.read(self._client, table, self._identity)
+        stands = positions.read(self._client, table, self._opened.identity)
         if not stands.of_another:
             return stands.positions
         self._client.ask("POST", f"/{self._index}/_refresh")
@@ -158,7 +165,7 @@ class OpenSearchTable(SinkTable):
     def assign(self, partitions: frozenset[int]) -> None:
         """Nothing to load: versions find the documents."""
 
-    def stage(self, batch: Batch) -> Sequence[Refusal]:
+    def stage(self, batch: Batch) -> Staged[OpenedIndex]:
         """Write the last change of each key that OpenSearch takes.
 
         A refused change does not hide the one before it of the same key: that one is written instead.
@@ -170,7 +177,7 @@ class OpenSearchTable(SinkTable):
             self._expect_same_index()  # else it is the index that refuses, and not its mapping
         if frame.height:  # now rather than within the index's own second; a batch comes about as often
             self._client.ask_unless((404,), "POST", f"/{self._index}/_refresh")  # 404: `commit` says it
-        return [refused[row] for row in sorted(refused)]
+        return Staged(batch, self._opened, [refused[row] for row in sorted(refused)])
 
     def _send(self, rows: pl.DataFrame) -> list[Refusal]:
         if not rows.height:
@@ -180,10 +187,13 @@ class OpenSearchTable(SinkTable):
             Refusal(int(made[ROW][outcome.row]), outcome.reason) for outcome in send(self._client, self._alias, made)
         ]
 
-    def commit(self, batch: Batch, held: Positions) -> Positions:
+    def commit(self, staged: Staged[OpenedIndex], expected: Positions) -> Positions:
         """Move the positions to the next offset to read, one more than the last applied."""
+        if staged.prepared is not self._opened:
+            raise self.outdated()
         self._expect_same_index()
-        return positions.move(self._client, self.contract.table, self._identity, batch.next, held)
+        identity = self._opened.identity
+        return positions.move(self._client, self.contract.table, identity, staged.batch.next, expected)
 
     def _expect_same_index(self) -> None:
         """Refuse to go on when documents have gone elsewhere than into the index that was opened.
@@ -194,7 +204,7 @@ class OpenSearchTable(SinkTable):
         there = self._describe(filter_path=IDENTITY)
         if there is None:
             raise TargetRewound(f"{self.where}: deleted since this process opened it")
-        if positions.identity(there["settings"]) != self._identity:
+        if positions.identity(there["settings"]) != self._opened.identity:
             raise TargetRewound(f"{self.where}: deleted and made again, or restored, since this process opened it")
         if not there.get("aliases", {}).get(self._alias, {}).get("is_write_index"):
             raise TargetRewound(f"{self.where}: its alias {self._alias} was removed since this process opened it")

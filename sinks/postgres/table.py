@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 
 import polars as pl
 import psycopg
@@ -33,7 +34,7 @@ from olist.contracts import Contract, Evolution, evolve
 from olist.errors import PositionRefused, ServerTrouble, TargetRewound
 from olist.positions import Positions
 from olist.settings import Settings
-from sinks.base import Refusal, SinkTable
+from sinks.base import Refusal, SinkTable, Staged
 from sinks.latest_accepted import ROW, latest_accepted, send_latest
 from sinks.postgres import positions
 from sinks.postgres.connection import SERVER, local_settings, pool_of, reason, transaction, translated
@@ -50,7 +51,15 @@ def connect(contract: Contract, settings: Settings) -> PostgresTable:
     return PostgresTable(contract, settings.postgres_url)
 
 
-class PostgresTable(SinkTable):
+@dataclass(frozen=True, eq=False)
+class StagedRows:
+    """The last change of each key that PostgreSQL takes: in the temporary table of the connection's transaction."""
+
+    connection: psycopg.Connection
+    rows: pl.DataFrame
+
+
+class PostgresTable(SinkTable[StagedRows]):
     """See the module for what it promises."""
 
     name = SERVER
@@ -61,7 +70,7 @@ class PostgresTable(SinkTable):
         self._statements = Statements(contract)
         self._witnesses = Witnesses(contract)
         self._connection: psycopg.Connection | None = None  # from `stage` to `commit`
-        self._staged: pl.DataFrame | None = None
+        self._staged: StagedRows | None = None  # what its transaction holds
 
     @property
     def where(self) -> str:
@@ -124,7 +133,7 @@ class PostgresTable(SinkTable):
     def assign(self, partitions: frozenset[int]) -> None:
         """Nothing to load: the server finds the rows."""
 
-    def stage(self, batch: Batch) -> Sequence[Refusal]:
+    def stage(self, batch: Batch) -> Staged[StagedRows]:
         """COPY the last change of each key that PostgreSQL takes.
 
         A refused change does not hide the one before it of the same key: that one is staged instead.
@@ -139,8 +148,8 @@ class PostgresTable(SinkTable):
                 send=lambda rows: self._copy(connection, rows),
                 probe=lambda rows: self._probe(connection, rows),
             )
-            self._staged = latest_accepted(changes, self.contract.key, refused)
-        return [refused[row] for row in sorted(refused)]
+            self._staged = StagedRows(connection, latest_accepted(changes, self.contract.key, refused))
+        return Staged(batch, self._staged, [refused[row] for row in sorted(refused)])
 
     def _probe(self, connection: psycopg.Connection, rows: pl.DataFrame) -> list[Refusal]:
         """What the server refuses of the rows; they are not staged."""
@@ -171,16 +180,17 @@ class PostgresTable(SinkTable):
             return error
         return None
 
-    def commit(self, batch: Batch, held: Positions) -> Positions:
+    def commit(self, staged: Staged[StagedRows], expected: Positions) -> Positions:
         """The numbered steps of the module."""
-        moved = held.advanced(batch.next)
+        to = staged.batch.next
+        moved = expected.advanced(to)
         try:
             with translated(), self._rewound_where_dropped():
-                connection = self._resumed(batch)
+                connection = self._resumed(staged.prepared)
                 connection.execute(LIMIT_IDLE)
-                positions.lock(connection, self.contract.table, sorted(batch.next), held)
+                positions.lock(connection, self.contract.table, sorted(to), expected)
                 self._expect_witnesses(connection)
-                self._apply(connection, batch.next)
+                self._apply(staged.prepared, to)
                 connection.execute(b"COMMIT")
         finally:
             self._give_back()
@@ -200,28 +210,26 @@ class PostgresTable(SinkTable):
                 "process wrote it; nothing was written"
             )
 
-    def _resumed(self, batch: Batch) -> psycopg.Connection:
-        """Go on in the transaction that `stage` began; a batch without rows may do without one."""
-        connection = self._connection
-        if connection is not None and connection.info.transaction_status == TransactionStatus.INTRANS:
-            return connection
-        if batch.frame.height:
+    def _resumed(self, staged: StagedRows) -> psycopg.Connection:
+        """Go on in the transaction that `stage` began."""
+        if staged is not self._staged:
+            raise self.outdated()
+        if staged.connection.info.transaction_status != TransactionStatus.INTRANS:
             raise ServerTrouble(SERVER, "the staged batch is gone with its transaction")
-        return self._begin()
+        return staged.connection
 
-    def _apply(self, connection: psycopg.Connection, to: dict[int, int]) -> None:
+    def _apply(self, staged: StagedRows, to: dict[int, int]) -> None:
         """Bring the staged rows into the table, and move the positions with witnesses of them."""
-        witnesses: dict[int, dict[str, str]] = {}
-        if self._staged is not None and self._staged.height:
-            witnesses = self._witnesses.last_changes(self._staged)
+        connection, table = staged.connection, self.contract.table
+        witnesses = self._witnesses.last_changes(staged.rows) if staged.rows.height else {}
         kinds = {kind for found in witnesses.values() for kind in found}
         if "present" in kinds:
             connection.execute(self._statements.upsert)
         if "absent" in kinds:
             connection.execute(self._statements.delete)
-        positions.move(connection, self.contract.table, to, witnesses)
+        positions.move(connection, table, to, witnesses)
         if deleted := [partition for partition, found in witnesses.items() if "present" not in found]:
-            self._witnesses.forget_deleted(connection, self.contract.table, deleted)
+            self._witnesses.forget_deleted(connection, table, deleted)
 
     def dependents(self) -> Sequence[str]:
         """The marts' views that read the table."""

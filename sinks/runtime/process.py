@@ -51,10 +51,10 @@ def run_sink(
     """
     connect = factory(target)
     patience = Patience(settings.patience_s, stopping, time.monotonic)
-    letters = DeadLetters(settings)
+    dead_letters = DeadLetters(settings)
     admin = admin_client(settings)
     writers = {
-        topic: TableWriter(topic, connect(contract, settings), letters)
+        topic: TableWriter(topic, connect(contract, settings), dead_letters)
         for contract in contracts
         for topic in [contract.topic(settings.topic_prefix)]
     }

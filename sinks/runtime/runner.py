@@ -149,7 +149,7 @@ class Runner:
     def _fits(self, topic: str, state: TopicState) -> bool:
         writer = self.tables[topic].writer
         try:
-            check_topic(writer.table.name, writer.held, state, self.owned[topic])
+            check_topic(writer.table.name, writer.positions, state, self.owned[topic])
         except PositionRefused as refused:
             self._failed(topic, refused)
             return False
@@ -173,7 +173,7 @@ class Runner:
         """What is wrong with a topic's offsets, in the words of the one who knows the topic as it is now."""
         writer = self.tables[topic].writer
         try:
-            check_topic(writer.table.name, writer.held, self.states([topic])[topic], self.owned.get(topic, ()))
+            check_topic(writer.table.name, writer.positions, self.states([topic])[topic], self.owned.get(topic, ()))
         except (PositionRefused, ServerTrouble) as more:
             return more
         except Stopped as gone:
@@ -205,7 +205,7 @@ class Runner:
             return
         table.condition.wrote()
         if was_slow:  # what came of it meanwhile was not taken
-            self._again[topic] = table.writer.held.of(self.owned[topic])
+            self._again[topic] = table.writer.positions.of(self.owned[topic])
         if (backpressure_s := table.writer.table.backpressure_s()) > 0:
             self._pauses[topic] = backpressure_s
 

@@ -2,14 +2,14 @@
 
 A flush, in this order:
 
-1. decode   records -> columns; what fails is set aside
-2. stage    the target gets the rows, uncommitted, and names those it refuses
-3. letters  everything set aside is written to the dead letters and acknowledged
-4. commit   rows and positions count together, or this process is fenced
+1. decode        records -> columns; what fails is set aside
+2. stage         the target gets the rows, uncommitted, and names those it refuses
+3. dead letters  everything set aside is written there and acknowledged
+4. commit        rows and positions count together, or this process is fenced
 
-Trouble in 2 to 4, or a fence: the runner opens the table again later (`take_over`), and reading goes on at the
-positions it holds then. Those are the end of the batch when a commit whose answer was lost had landed, its start when
-it had not, and elsewhere when another process has written.
+After a `ServerTrouble` in 2 to 4, or a fence, the runner opens the table again later (`take_over`), and reading goes on
+at the positions it holds then. Those are the end of the batch when a commit whose answer was lost had landed, its start
+when it had not, and elsewhere when another process has written.
 """
 
 from __future__ import annotations
@@ -41,20 +41,21 @@ MOST_REASONS = 3  # of dead letters told apart in the log, per batch; all are on
 class TableWriter:
     """Carries one topic to one table. Used from one thread at a time."""
 
-    def __init__(self, topic: str, table: SinkTable, letters: DeadLetters) -> None:
-        self.topic, self.table, self.letters = topic, table, letters
+    def __init__(self, topic: str, table: SinkTable[Any], dead_letters: DeadLetters) -> None:
+        self.topic, self.table, self.dead_letters = topic, table, dead_letters
         self.owned: frozenset[int] = frozenset()
-        self._held: Positions | None = None
+        self._positions: Positions | None = None
         self.labels = (table.name, table.contract.table)
         self._known_unknowns: set[str] = set()
-        self._lettered: set[Hashable] = set()  # written since the last commit: a batch may come again after trouble
+        # Origins of dead letters written since the last commit: a batch may come again after an error.
+        self._dead_lettered: set[Hashable] = set()
 
     @property
-    def held(self) -> Positions:
-        """The positions this process believes the target to hold."""
-        if self._held is None:
+    def positions(self) -> Positions:
+        """Where this process believes the target to stand."""
+        if self._positions is None:
             raise RuntimeError(f"{self.topic} is written before it was taken over")
-        return self._held
+        return self._positions
 
     def take_over(self, owned: frozenset[int], state: TopicState) -> dict[int, int]:
         """Open the table for these partitions; return where to go on reading each.
@@ -65,12 +66,12 @@ class TableWriter:
             ServerTrouble: it cannot be opened now.
         """
         self.owned = owned
-        self._held = self._open(state)
-        return self.held.of(owned)
+        self._positions = self._open(state)
+        return self.positions.of(owned)
 
     def has_news(self, records: Sequence[Consumed], ends: Mapping[int, int]) -> bool:
         """Whether a poll brought records, or passed transaction markers, beyond what the target holds."""
-        return bool(records) or any(end > self.held.next[p] for p, end in ends.items())
+        return bool(records) or any(end > self.positions.next[p] for p, end in ends.items())
 
     def write(self, records: Sequence[Consumed], ends: Mapping[int, int]) -> None:
         """Flush what a poll brought. After an error the table must be taken over again before the next.
@@ -82,8 +83,8 @@ class TableWriter:
         with self.measured("decode"):
             batch = self._decode(records, ends)
         self._count_unknown(batch)
-        self._held = self._flush(batch, records)
-        self._lettered.clear()
+        self._positions = self._flush(batch, records)
+        self._dead_lettered.clear()
         telemetry.CHANGES_WRITTEN.labels(*self.labels).inc(batch.frame.height)
         telemetry.BATCH_CHANGES.labels(*self.labels).observe(batch.frame.height)
         if records:
@@ -92,35 +93,36 @@ class TableWriter:
 
     def _open(self, state: TopicState) -> Positions:
         found = self.table.open()
-        for held in (*([found] if found else ()), *self.table.history_positions()):
-            check_topic(self.table.name, held, state, self.owned)
+        for positions in (*([found] if found else ()), *self.table.history_positions()):
+            check_topic(self.table.name, positions, state, self.owned)
         self.table.assign(self.owned)
         return found or Positions.start(self.topic, state.topic_id, len(state.end))
 
     def _decode(self, records: Sequence[Consumed], ends: Mapping[int, int]) -> Batch:
-        batch = decode_batch(self.table.contract, self.topic, records, len(self.held.next))
-        passed = {p: end for p, end in ends.items() if end > max(batch.next.get(p, 0), self.held.next[p])}
+        batch = decode_batch(self.table.contract, self.topic, records, len(self.positions.next))
+        passed = {p: end for p, end in ends.items() if end > max(batch.next.get(p, 0), self.positions.next[p])}
         return replace(batch, next={**batch.next, **passed})
 
     def _flush(self, batch: Batch, records: Sequence[Consumed]) -> Positions:
-        """Stage, letters, commit; the positions held after it."""
+        """Stage, dead letters, commit; the target's positions after it."""
         with self.measured("stage"):
-            accepted = batch.without(self.table.stage(batch), records, stage=self.table.name)
-        self._write_letters(accepted)
+            staged = self.table.stage(batch)
+            rejected = batch.without(staged.refused, records, stage=self.table.name).rejected
+        self._write_dead_letters(rejected)
         with self.measured("commit"), telemetry.COMMIT_SECONDS.labels(*self.labels).time():
-            return self.table.commit(accepted, self.held)
+            return self.table.commit(staged, self.positions)
 
-    def _write_letters(self, accepted: Batch) -> None:
-        letters = [letter for letter in accepted.rejected if self._origin(letter) not in self._lettered]
-        self.letters.write(letters, time.monotonic())
-        self._lettered.update(map(self._origin, letters))
-        for stage, count in Counter(letter.error.stage for letter in letters).items():
+    def _write_dead_letters(self, rejected: Sequence[Rejected]) -> None:
+        new = [one for one in rejected if self._origin(one) not in self._dead_lettered]
+        self.dead_letters.write(new, time.monotonic())
+        self._dead_lettered.update(map(self._origin, new))
+        for stage, count in Counter(one.error.stage for one in new).items():
             telemetry.DEAD_LETTERS.labels(*self.labels, stage).inc(count)
-        for line in lines_about(letters):
+        for line in log_lines(new):
             log.warning("dead letters", **line)
 
-    def _origin(self, letter: Rejected) -> Hashable:
-        return self.held.topic_id, letter.error.partition, letter.error.offset
+    def _origin(self, rejected: Rejected) -> Hashable:
+        return self.positions.topic_id, rejected.error.partition, rejected.error.offset
 
     def _count_unknown(self, batch: Batch) -> None:
         for name, count in batch.unknown.items():
@@ -139,11 +141,11 @@ class TableWriter:
         telemetry.STAGE_CPU.labels(*self.labels, stage).inc(time.thread_time() - started)
 
 
-def lines_about(letters: Sequence[Rejected]) -> list[dict[str, Any]]:
+def log_lines(rejected: Sequence[Rejected]) -> list[dict[str, Any]]:
     """What the log says of a batch's dead letters: a line per stage and reason, one for all reasons beyond a few."""
     alike: dict[tuple[str, str], list[Rejected]] = {}
-    for letter in letters:
-        alike.setdefault((letter.error.stage, letter.error.reason), []).append(letter)
+    for one in rejected:
+        alike.setdefault((one.error.stage, one.error.reason), []).append(one)
     groups = sorted(alike.values(), key=len, reverse=True)
     lines: list[dict[str, Any]] = [
         {"stage": group[0].error.stage, "count": len(group), "first": str(group[0].error)}

@@ -5,25 +5,25 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from typing import Any
 
 from olist.batches import Batch
 from olist.cli.main import main
-from sinks.base import Refusal, SinkTable, factory
+from sinks.base import SinkTable, Staged, factory
 from sinks.runtime import process
 
 
-def pausing(table: SinkTable) -> SinkTable:
+def pausing(table: SinkTable[Any]) -> SinkTable[Any]:
     """The same table, whose first stage with rows ends in a pause."""
     staging = table.stage
 
-    def stage(batch: Batch) -> Sequence[Refusal]:
-        refused = staging(batch)
+    def stage(batch: Batch) -> Staged[Any]:
+        staged = staging(batch)
         if not batch.frame.is_empty():
             table.stage = staging  # type: ignore[method-assign]
             # To this very thread: another may take its time over a signal to the process, and the commit be through.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
-        return refused
+        return staged
 
     table.stage = stage  # type: ignore[method-assign]
     return table

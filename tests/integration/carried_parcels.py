@@ -54,8 +54,7 @@ class Parcels:
             refused = [(row, "no") for row, label in enumerate(batch.frame["label"]) if label in refuse]
             batch = batch.without(refused, records, target)
             DeadLetters(self.settings).write(batch.rejected, 0.0)
-            table.stage(batch)
-            held = table.commit(batch, held)
+            held = table.commit(table.stage(batch), held)
         table.close()
 
     def empty(self, target: str) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
 from olist.batches import OFFSET, OP, Batch
 from olist.contracts import Column, Contract, ListOf, Type, evolve
-from olist.errors import ContractRefused, Fenced, ServerTrouble, TargetRewound
+from olist.errors import ContractRefused, Fenced, TargetRewound
 from olist.positions import Positions
 from olist.settings import Settings
-from sinks.base import Refusal, SinkTable
+from sinks.base import Refusal, SinkTable, Staged
 
 REFUSED = "refuse me"
 
@@ -36,14 +35,17 @@ def connect(contract: Contract, settings: Settings) -> MemoryTable:
     return MemoryTable(contract)
 
 
-class MemoryTable(SinkTable):
+Rows = list[dict[str, Any]]
+
+
+class MemoryTable(SinkTable[Rows]):
     """Transactional, as PostgreSQL and the lake are."""
 
     name = "memory"
 
     def __init__(self, contract: Contract) -> None:
         super().__init__(contract)
-        self._staged: list[dict[str, Any]] | None = None
+        self._staged: Rows | None = None  # those that may be committed
 
     def open(self) -> Positions | None:
         self._staged = None
@@ -61,27 +63,27 @@ class MemoryTable(SinkTable):
     def assign(self, partitions: frozenset[int]) -> None:
         pass
 
-    def stage(self, batch: Batch) -> Sequence[Refusal]:
+    def stage(self, batch: Batch) -> Staged[Rows]:
         rows = list(batch.frame.iter_rows(named=True))
         refused = [Refusal(i, "it asked for it") for i, row in enumerate(rows) if row.get("label") == REFUSED]
         kept = set(range(len(rows))) - {refusal.row for refusal in refused}
         self._staged = [rows[i] for i in sorted(kept)]
-        return refused
+        return Staged(batch, self._staged, refused)
 
-    def commit(self, batch: Batch, held: Positions) -> Positions:
+    def commit(self, staged: Staged[Rows], expected: Positions) -> Positions:
         with ALONE:
-            return self._commit(TABLES.get(self.contract.table), batch, held)
+            return self._commit(TABLES.get(self.contract.table), staged, expected)
 
-    def _commit(self, stored: Stored | None, batch: Batch, held: Positions) -> Positions:
+    def _commit(self, stored: Stored | None, staged: Staged[Rows], expected: Positions) -> Positions:
         if stored is None:
             raise TargetRewound(f"memory {self.contract.table}: removed since this process opened it")
-        if self._staged is None:
-            raise ServerTrouble(self.name, "nothing is staged")
-        self._compare(stored.positions or _none(held), held, batch)
-        for row in self._staged:
+        if staged.prepared is not self._staged:
+            raise self.outdated()
+        self._compare(stored.positions or _none(expected), expected, staged.batch)
+        for row in staged.prepared:
             self._apply(stored, row)
         self._staged = None
-        stored.positions = (stored.positions or held).advanced(batch.next)
+        stored.positions = (stored.positions or expected).advanced(staged.batch.next)
         return stored.positions
 
     def _compare(self, there: Positions, held: Positions, batch: Batch) -> None:

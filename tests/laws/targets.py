@@ -57,13 +57,13 @@ class Bench:
     target: Target
     settings: Settings
 
-    def connect(self, contract: Contract) -> SinkTable:
+    def connect(self, contract: Contract) -> SinkTable[Any]:
         """A table as a sink process would hold it, not yet opened."""
         if self.target.name == "memory":
             return fake.connect(contract, self.settings)
         return factory(self.target.name)(contract, self.settings)
 
-    def opened(self, contract: Contract, partitions: frozenset[int] = frozenset(range(PARTITIONS))) -> SinkTable:
+    def opened(self, contract: Contract, partitions: frozenset[int] = frozenset(range(PARTITIONS))) -> SinkTable[Any]:
         """The same, opened and owning partitions."""
         table = self.connect(contract)
         table.open()
@@ -87,22 +87,21 @@ def start_of(contract: Contract) -> Positions:
     return Positions.start(topic_of(contract), TOPIC_ID, PARTITIONS)
 
 
-def stage(table: SinkTable, records: Sequence[Taken]) -> Callable[[Positions], Positions]:
+def stage(table: SinkTable[Any], records: Sequence[Taken]) -> Callable[[Positions], Positions]:
     """Stage records as the runner would; the result commits them."""
     batch = decode_batch(table.contract, topic_of(table.contract), records, PARTITIONS)
-    refused = table.stage(batch)
-    taken = batch.without(refused, records, table.name)
-    return lambda held: table.commit(taken, held)
+    staged = table.stage(batch)
+    return lambda expected: table.commit(staged, expected)
 
 
-def write(table: SinkTable, records: Sequence[Taken], held: Positions | None = None) -> Positions:
+def write(table: SinkTable[Any], records: Sequence[Taken], held: Positions | None = None) -> Positions:
     """Stage and commit; the positions to start from are those that the target holds unless given."""
     return stage(table, records)(held or start_of(table.contract))
 
 
-def refusals(table: SinkTable, records: Sequence[Taken]) -> list[Refusal]:
+def refusals(table: SinkTable[Any], records: Sequence[Taken]) -> list[Refusal]:
     """What the target refuses of the records, which stay staged and uncommitted."""
-    return list(table.stage(decode_batch(table.contract, topic_of(table.contract), records, PARTITIONS)))
+    return list(table.stage(decode_batch(table.contract, topic_of(table.contract), records, PARTITIONS)).refused)
 
 
 def latest(contract: Contract, records: Sequence[Taken]) -> dict[tuple[Any, ...], dict[str, Any]]:

@@ -8,7 +8,7 @@ from threading import Barrier
 import pytest
 
 from olist.contracts import Contract
-from olist.errors import Fenced
+from olist.errors import Fenced, ServerTrouble
 from olist.positions import Positions
 from tests.laws.parcels import PARTITIONS, Taken, delete, parcel, partition_of, topic_of, upsert, upserts
 from tests.laws.targets import Bench, latest, stage, start_of, write
@@ -46,6 +46,19 @@ def test_a_stage_that_was_given_up_leaves_nothing_for_the_next_commit(bench: Ben
     write(table, upserts(parcels, [parcel("kept")], first_offset=1))
     if bench.target.transactional:
         assert set(bench.rows(parcels)) == {("kept", 1)}
+
+
+def test_what_was_staged_before_the_table_was_opened_again_is_not_committed(bench: Bench, parcels: Contract) -> None:
+    table = bench.opened(parcels)
+    held = write(table, upserts(parcels, [parcel("before")]))
+    late = stage(table, upserts(parcels, [parcel("after")], first_offset=10))
+    table.open()
+    table.assign(frozenset(range(PARTITIONS)))
+    with pytest.raises(ServerTrouble, match="opened again"):
+        late(held)
+    assert bench.connect(parcels).open() == held
+    if bench.target.transactional:
+        assert set(bench.rows(parcels)) == {("before", 1)}
 
 
 def test_records_that_nobody_can_read_move_only_the_positions(bench: Bench, parcels: Contract) -> None:

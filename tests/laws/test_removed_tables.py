@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from olist.contracts import Contract
@@ -12,7 +14,7 @@ from tests.laws.parcels import PARTITIONS, delete, parcel, upsert, upserts
 from tests.laws.targets import Bench, latest, stage, write
 
 
-def reopened(table: SinkTable) -> Positions | None:
+def reopened(table: SinkTable[Any]) -> Positions | None:
     """What the runner does with a table that was set back."""
     held = table.open()
     table.assign(frozenset(range(PARTITIONS)))

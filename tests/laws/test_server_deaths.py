@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -38,7 +38,7 @@ def server(bench: Bench, request: pytest.FixtureRequest) -> Victim:
     return Victim(request.getfixturevalue("stack"), bench.target.server)
 
 
-def reopened(table: SinkTable) -> Positions | None:
+def reopened(table: SinkTable[Any]) -> Positions | None:
     """What the runner does after trouble."""
     held = table.open()
     table.assign(frozenset(range(PARTITIONS)))

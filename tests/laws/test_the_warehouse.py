@@ -40,10 +40,10 @@ def test_rows_that_only_the_server_refuses_are_found_among_the_others(
     batch = decode_batch(table.contract, topic_of(table.contract), records, PARTITIONS)
     late = pl.when(pl.int_range(pl.len()).is_in([3, 77])).then(pl.lit("50000y")).otherwise(pl.lit("0y"))
     batch = replace(batch, frame=batch.frame.with_columns(pl.col(COMMITTED_AT).dt.offset_by(late)))
-    refused = table.stage(batch)
-    assert [refusal.row for refusal in refused] == [3, 77]
-    assert all(refusal.reason.startswith("_committed_at: ") for refusal in refused)
-    table.commit(batch.without(refused, records, "postgres"), start_of(table.contract))
+    staged = table.stage(batch)
+    assert [refusal.row for refusal in staged.refused] == [3, 77]
+    assert all(refusal.reason.startswith("_committed_at: ") for refusal in staged.refused)
+    table.commit(staged, start_of(table.contract))
     assert run(someone, f"SELECT count(*) FROM {table_name(table.contract)}") == [(98,)]
 
 
@@ -88,11 +88,11 @@ def test_a_session_that_the_server_ended_is_trouble(table: PostgresTable, someon
     held = write(table, upserts(table.contract, [parcel()]))
     records = upserts(table.contract, [parcel(weight_g=2)], first_offset=1)
     batch = decode_batch(table.contract, topic_of(table.contract), records, PARTITIONS)
-    table.stage(batch)
+    staged = table.stage(batch)
     ours = "application_name = 'olist sink' AND usename = current_user"  # other tests' roles have sessions too
     run(someone, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
     with pytest.raises(ServerTrouble):
-        table.commit(batch, held)
+        table.commit(staged, held)
     assert table.open() == held
     write(table, records, held)
 

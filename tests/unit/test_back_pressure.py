@@ -25,7 +25,7 @@ from sinks.runtime.source import Polled, Source
 from sinks.runtime.writer import TableWriter
 from tests.lakes import NOTES, Lake, local_settings
 from tests.records import record_of
-from tests.unit.test_writer import Letters
+from tests.unit.test_writer import FakeDeadLetters
 
 TOPIC = "p.notes"
 INTERVAL_S = 1.0
@@ -83,7 +83,7 @@ def run(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Trickle:
     monkeypatch.setattr("sinks.runtime.runner.time", SimpleNamespace(monotonic=lambda: source.now_s))
     patience = Patience(10.0, stopping, time.monotonic)
     table = IcebergTable(NOTES, lake.settings)
-    writer = TableWriter(TOPIC, table, Letters())
+    writer = TableWriter(TOPIC, table, FakeDeadLetters())
     state = TopicState(TOPIC, "id-1", {0: 0}, {0: int(END_S)})
     runner = Runner({TOPIC: writer}, lambda _topics: {TOPIC: state}, patience, threads=1)
     runner.assigned({TOPIC: frozenset({0})})

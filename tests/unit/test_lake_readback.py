@@ -44,8 +44,7 @@ def fill(lake: Settings, contract: Contract = CONTRACT) -> None:
         for i in range(20)
     ]
     batch = decode_batch(contract, topic_of(contract), upserts(contract, rows), PARTITIONS)
-    table.stage(batch)
-    table.commit(batch, start_of(contract))
+    table.commit(table.stage(batch), start_of(contract))
     table.close()
 
 

@@ -15,14 +15,14 @@ from olist.errors import ContractRefused, Fenced, OlistError, PositionRefused, S
 from olist.positions import Positions, TopicState
 from olist.tables import ORDER_ITEMS
 from olist.topics.reader import Consumed
-from sinks.base import Refusal
+from sinks.base import Staged
 from sinks.runtime import runner, table_state
 from sinks.runtime.retry import Patience
 from sinks.runtime.runner import Runner
 from sinks.runtime.source import Polled, Source
 from sinks.runtime.writer import TableWriter
 from tests.records import record_of
-from tests.unit.test_writer import ITEM, Letters, Table
+from tests.unit.test_writer import ITEM, FakeDeadLetters, Table
 
 ALONE = frozenset({0})
 RECORDS = 30
@@ -84,16 +84,16 @@ class Scripted(Table):
             raise self.opening.pop(0)
         return super().open()
 
-    def stage(self, batch: Batch) -> Sequence[Refusal]:
-        return []
+    def stage(self, batch: Batch) -> Staged[None]:
+        return Staged(batch, None)
 
-    def commit(self, batch: Batch, held: Positions) -> Positions:
+    def commit(self, staged: Staged[None], expected: Positions) -> Positions:
         self.hold.wait(10)
         if self.committing:
             raise self.committing.pop(0)
-        self.offsets += batch.frame["_kafka_offset"].to_list()
-        self.held = held.advanced(batch.next)
-        return self.held
+        self.offsets += staged.batch.frame["_kafka_offset"].to_list()
+        self.stored = expected.advanced(staged.batch.next)
+        return self.stored
 
 
 class Bench:
@@ -104,7 +104,7 @@ class Bench:
         self.tables = {name: Scripted(name) for name in names}
         self.source = Topics(names, self.stopping)
         self.missing: set[str] = set()
-        writers = {name: TableWriter(name, table, Letters()) for name, table in self.tables.items()}
+        writers = {name: TableWriter(name, table, FakeDeadLetters()) for name, table in self.tables.items()}
         for writer in writers.values():
             writer.labels = ("fake", writer.topic)
         self.runner = Runner(writers, self.states, Patience(1.0, self.stopping, lambda: 0.0), threads=2)
