@@ -55,7 +55,7 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
     from olist.topics.dead_letters import TOPIC_CONFIG, dead_letter_topic
     from sinks.cli.histories import short_topics
     from sinks.runtime.process import run_sink
-    from sinks.runtime.retry import Patience
+    from sinks.runtime.retry import Retry
 
     current = settings()
     configure_logging(current)
@@ -64,11 +64,11 @@ def run(target: str, tables: str, interval_s: float, most: int, threads: int, in
     stopping = Event()
     set_on_signal(stopping)
     Broker(current).names()  # no Kafka at all is the user's to know at once; one that goes away later is waited for
-    patience = Patience(current.patience_s, stopping, time.monotonic)
-    patience.insist("topics", lambda: ensure_topics(current, contracts))
-    for warning in patience.insist("topics", lambda: short_topics(contracts, current) if target == "iceberg" else []):
+    retry = Retry(current.patience_s, stopping, time.monotonic)
+    retry.call("topics", lambda: ensure_topics(current, contracts))
+    for warning in retry.call("topics", lambda: short_topics(contracts, current) if target == "iceberg" else []):
         log.warning("short history", reason=warning)
-    patience.insist("dead letters", lambda: ensure_topic(current, dead_letter_topic(current), TOPIC_CONFIG))
+    retry.call("dead letters", lambda: ensure_topic(current, dead_letter_topic(current), TOPIC_CONFIG))
     run_sink(current, target, contracts, stopping, most=most, interval_s=interval_s, threads=threads, instance=instance)
 
 

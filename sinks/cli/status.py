@@ -10,13 +10,13 @@ from confluent_kafka.admin import AdminClient
 
 from olist.contracts import Contract
 from olist.errors import OlistError, ServerTrouble, Stopped
-from olist.positions import TopicState
+from olist.positions import TopicState, lag
 from olist.settings import Settings
 from olist.topics.admin import admin_client, topic_states
 from sinks.base import TARGETS
 from sinks.cli.histories import passed_over
 from sinks.group import Note, group_of, members, notes
-from sinks.lag import lag
+from sinks.readback import read_positions
 
 Lag = int | str | None
 """Offsets behind; why that cannot be said; None for a target that the contract does not name."""
@@ -35,15 +35,15 @@ class Status:
         tables: dict[str, dict[str, Any]] = {table: dict(lags) for table, lags in self.lags.items()}
         for (table, target), note in self.notes.items():
             tables[table].setdefault("states", {})[target] = note
-        for table, told in self.histories.items():
-            tables[table]["history"] = told
+        for table, lacks in self.histories.items():
+            tables[table]["history"] = lacks
         return tables
 
     def remarks(self) -> list[str]:
         """What does not fit into a cell, each with the table and target it is about."""
         why = dict.fromkeys(one for lags in self.lags.values() for one in lags.values() if isinstance(one, str))
         states = [f"{target} {table} {note.state}: {note.reason}" for (table, target), note in self.notes.items()]
-        return [*why, *states, *(f"iceberg history of {table}: {told}" for table, told in self.histories.items())]
+        return [*why, *states, *(f"iceberg history of {table}: {lacks}" for table, lacks in self.histories.items())]
 
 
 def status(contracts: Sequence[Contract], settings: Settings) -> Status:
@@ -70,14 +70,18 @@ def _lags(
     away = ""
     for contract in contracts:
         try:
-            found[contract.table] = away or lag(
-                target, contract, settings, states[contract.topic(settings.topic_prefix)]
-            )
+            found[contract.table] = away or _lag(target, contract, settings, states)
         except ServerTrouble as trouble:
-            found[contract.table] = away = _told(trouble)
+            found[contract.table] = away = _text_of(trouble)
         except Stopped as refused:
-            found[contract.table] = _told(refused)
+            found[contract.table] = _text_of(refused)
     return found
+
+
+def _lag(target: str, contract: Contract, settings: Settings, states: Mapping[str, TopicState]) -> int | None:
+    if target not in contract.targets:
+        return None
+    return lag(read_positions(target, contract, settings), states[contract.topic(settings.topic_prefix)])
 
 
 def _notes(admin: AdminClient, contracts: Sequence[Contract], settings: Settings) -> dict[tuple[str, str], Note]:
@@ -98,5 +102,5 @@ def _histories(contracts: Sequence[Contract], settings: Settings) -> Mapping[str
         return {}
 
 
-def _told(error: OlistError) -> str:
+def _text_of(error: OlistError) -> str:
     return f"{error}\n  {error.hint}" if error.hint else str(error)

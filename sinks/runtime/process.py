@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
@@ -14,7 +13,6 @@ from olist.topics.admin import admin_client, topic_states
 from olist.topics.dead_letters import DeadLetters
 from sinks.base import factory
 from sinks.group import group_of
-from sinks.runtime.retry import Patience
 from sinks.runtime.runner import Runner
 from sinks.runtime.source import Source
 from sinks.runtime.writer import TableWriter
@@ -50,7 +48,6 @@ def run_sink(
         ServerTrouble: Kafka refused this consumer for good.
     """
     connect = factory(target)
-    patience = Patience(settings.patience_s, stopping, time.monotonic)
     dead_letters = DeadLetters(settings)
     admin = admin_client(settings)
     writers = {
@@ -58,7 +55,9 @@ def run_sink(
         for contract in contracts
         for topic in [contract.topic(settings.topic_prefix)]
     }
-    runner = Runner(writers, lambda topics: topic_states(admin, topics), patience, threads=threads)
+    runner = Runner(
+        writers, lambda topics: topic_states(admin, topics), stopping, patience_s=settings.patience_s, threads=threads
+    )
     source = Source(settings, group_of(settings, target), sorted(writers), runner.assigned, instance)
     with _seldom_collected():
         runner.run(source, most=most, interval_s=interval_s)

@@ -1,4 +1,4 @@
-"""How long, and how often, to try again when a server is away."""
+"""A server that is away when a process starts: how long, and how often, to try again."""
 
 from __future__ import annotations
 
@@ -19,27 +19,22 @@ LONGEST_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True)
-class Patience:
-    """Retries with growing pauses until a deadline.
-
-    `limit_s` stays below Kafka's ``max.poll.interval.ms`` (300 s): a sink that outwaits it loses its partitions.
-    """
+class Retry:
+    """Calls again after growing pauses while a server is away, until a deadline."""
 
     limit_s: float
     stopping: Event
     clock: Callable[[], float]
 
-    def insist(self, what: str, attempt: Callable[[], T], mend: Callable[[], None] = lambda: None) -> T:
-        """Return `attempt()`'s result; after trouble pause, `mend()`, try again.
+    def call(self, what: str, attempt: Callable[[], T]) -> T:
+        """The result of `attempt()`; `what` names it in the log.
 
         Raises:
             ServerTrouble: the last one, when the time is up or the process is asked to stop.
         """
-        deadline, pause_s, broken = self.clock() + self.limit_s, FIRST_PAUSE_S, False
+        deadline, pause_s = self.clock() + self.limit_s, FIRST_PAUSE_S
         while True:
             try:
-                if broken:
-                    mend()
                 return attempt()
             except ServerTrouble as trouble:
                 if self.clock() + pause_s > deadline:
@@ -47,4 +42,4 @@ class Patience:
                 log.warning("waiting", what=what, server=trouble.server, reason=trouble.reason, pause_s=pause_s)
                 if self.stopping.wait(pause_s):
                     raise
-                pause_s, broken = min(pause_s * 2, LONGEST_PAUSE_S), True
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

@@ -15,39 +15,39 @@ from typing import Literal, get_args
 
 from olist.errors import ContractRefused, Fenced, PositionRefused, ServerTrouble, TargetRewound
 
-State = Literal["running", "waiting", "stopped"]
-STATES: tuple[State, ...] = get_args(State)
+StateName = Literal["running", "waiting", "stopped"]
+STATES: tuple[StateName, ...] = get_args(StateName)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-LOOK_AGAIN_S = 30.0  # at a table that stopped, and so long without an error makes a new one the first
-MOST_FENCED = 10  # times without a commit; by then a member that the group has given up knows it
-SAY_AGAIN_S = 60.0
+REOPEN_AFTER_S = 30.0  # at a table that stopped, and so long without an error makes a new one the first
+MAX_FENCED = 10  # times without a commit; by then a member that the group has given up knows it
+LOG_AGAIN_S = 60.0
 
 
 @dataclass
-class Condition:
-    """The state of a table and how it came there. Times are of one monotonic clock, in seconds."""
+class TableState:
+    """The state that a table is in, and how it came there. Times are of one monotonic clock, in seconds."""
 
     patience_s: float
-    state: State = "running"
+    name: StateName = "running"
     error: BaseException | None = None  # the newest; None once something was written after it
     retry_at: float | None = None
     _since: float = 0.0  # when the first of these errors came
     _resumed_at: float = 0.0
     _pause_s: float = FIRST_PAUSE_S
     _fenced: int = 0
-    _said_at: float | None = None
+    _logged_at: float | None = None
 
     @property
     def is_running(self) -> bool:
         """Whether it takes records."""
-        return self.state == "running"
+        return self.name == "running"
 
     @property
     def has_stopped(self) -> bool:
         """Whether it takes nothing before somebody has mended something."""
-        return self.state == "stopped"
+        return self.name == "stopped"
 
     @property
     def is_final(self) -> bool:
@@ -56,25 +56,25 @@ class Condition:
 
     def failed(self, error: BaseException, now: float) -> None:
         """An attempt has ended with an error."""
-        if self.error is None or (self.is_running and now - self._resumed_at > LOOK_AGAIN_S):
+        if self.error is None or (self.is_running and now - self._resumed_at > REOPEN_AFTER_S):
             self._since, self._pause_s, self._fenced = now, FIRST_PAUSE_S, 0
-            self._said_at = None
+            self._logged_at = None
         self.error = error
         self._fenced += isinstance(error, Fenced) and not isinstance(error, TargetRewound)
-        if self._comes_back_soon(error, now):
-            self.state, self.retry_at = "waiting", now + self._pause_s
+        if self._is_transient(error, now):
+            self.name, self.retry_at = "waiting", now + self._pause_s
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
             return
         if not self.has_stopped:
-            self._said_at = None
+            self._logged_at = None
         again = isinstance(error, ServerTrouble | Fenced | ContractRefused | PositionRefused)
-        self.state, self.retry_at = "stopped", now + LOOK_AGAIN_S if again else None
+        self.name, self.retry_at = "stopped", now + REOPEN_AFTER_S if again else None
 
     def resumed(self, now: float) -> None:
-        """The table was opened again; only a commit shows that the trouble is over."""
-        self.state, self.retry_at, self._resumed_at = "running", None, now
+        """The table was opened again; only a commit shows that the error is over."""
+        self.name, self.retry_at, self._resumed_at = "running", None, now
 
-    def wrote(self) -> None:
+    def committed(self) -> None:
         """A batch was committed."""
         self.error = None
 
@@ -82,14 +82,14 @@ class Condition:
         """Whether it is time to open the table again."""
         return self.retry_at is not None and self.retry_at <= now
 
-    def speaks(self, now: float) -> bool:
-        """Whether it is time to say what is wrong: at once, and then now and again."""
-        if self.is_running or (self._said_at is not None and now - self._said_at < SAY_AGAIN_S):
+    def is_due_for_log(self, now: float) -> bool:
+        """True when the error is to be logged: at once, and then each minute."""
+        if self.is_running or (self._logged_at is not None and now - self._logged_at < LOG_AGAIN_S):
             return False
-        self._said_at = now
+        self._logged_at = now
         return True
 
-    def _comes_back_soon(self, error: BaseException, now: float) -> bool:
+    def _is_transient(self, error: BaseException, now: float) -> bool:
         if isinstance(error, ServerTrouble):
             return now + self._pause_s - self._since <= self.patience_s
-        return isinstance(error, Fenced) and self._fenced <= MOST_FENCED
+        return isinstance(error, Fenced) and self._fenced <= MAX_FENCED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +18,6 @@ from olist.lake.live_rows import live_rows
 from olist.positions import TopicState
 from olist.topics.reader import Consumed
 from sinks.iceberg.table import IcebergTable
-from sinks.runtime.retry import Patience
 from sinks.runtime.runner import Runner
 from sinks.runtime.source import Polled, Source
 from sinks.runtime.writer import TableWriter
@@ -81,11 +79,10 @@ def run(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Trickle:
     stopping = Event()
     source = Trickle(stopping, lambda: [lake.compact(lake.job(history=history)) for history in (False, True)])
     monkeypatch.setattr("sinks.runtime.runner.time", SimpleNamespace(monotonic=lambda: source.now_s))
-    patience = Patience(10.0, stopping, time.monotonic)
     table = IcebergTable(NOTES, lake.settings)
     writer = TableWriter(TOPIC, table, FakeDeadLetters())
     state = TopicState(TOPIC, "id-1", {0: 0}, {0: int(END_S)})
-    runner = Runner({TOPIC: writer}, lambda _topics: {TOPIC: state}, patience, threads=1)
+    runner = Runner({TOPIC: writer}, lambda _topics: {TOPIC: state}, stopping, patience_s=10.0, threads=1)
     runner.assigned({TOPIC: frozenset({0})})
     runner.run(source, most=1000, interval_s=INTERVAL_S)
     return source

@@ -17,7 +17,6 @@ from olist.tables import ORDER_ITEMS
 from olist.topics.reader import Consumed
 from sinks.base import Staged
 from sinks.runtime import runner, table_state
-from sinks.runtime.retry import Patience
 from sinks.runtime.runner import Runner
 from sinks.runtime.source import Polled, Source
 from sinks.runtime.writer import TableWriter
@@ -107,7 +106,7 @@ class Bench:
         writers = {name: TableWriter(name, table, FakeDeadLetters()) for name, table in self.tables.items()}
         for writer in writers.values():
             writer.labels = ("fake", writer.topic)
-        self.runner = Runner(writers, self.states, Patience(1.0, self.stopping, lambda: 0.0), threads=2)
+        self.runner = Runner(writers, self.states, self.stopping, patience_s=1.0, threads=2)
         self.source.leave = self.runner.assigned  # as a consumer that closes gives its partitions up
 
     def states(self, topics: Sequence[str]) -> Mapping[str, TopicState]:
@@ -136,7 +135,7 @@ def state_of(table: str, state: str) -> float | None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_state, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(table_state, "LONGEST_PAUSE_S", 0.01)
-    monkeypatch.setattr(table_state, "LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr(table_state, "REOPEN_AFTER_S", 0.02)
 
 
 def test_a_table_that_is_refused_stops_alone_and_the_others_are_carried_to_their_end() -> None:
