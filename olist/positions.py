@@ -49,16 +49,16 @@ class Positions(msgspec.Struct, frozen=True):
             raise PositionRefused(f"{self.topic}: positions would move backward (partition: (from, to)): {back}")
         return Positions(self.topic, self.topic_id, {**self.next, **to})
 
-    def expect_topic(self, where: str, held: Positions) -> None:
+    def expect_topic(self, where: str, expected: Positions) -> None:
         """Refuse to go on when the target holds another topic's positions than this process believes.
 
         Raises:
             Fenced: another process has begun anew on a re-created topic.
         """
-        if self.topic_id != held.topic_id:
+        if self.topic_id != expected.topic_id:
             raise Fenced(
                 f"{where}: another process has written it from topic id {self.topic_id} since this one last did "
-                f"from {held.topic_id}; nothing was written",
+                f"from {expected.topic_id}; nothing was written",
                 hint="the topic was re-created; restart this process",
             )
 
@@ -71,15 +71,15 @@ class Positions(msgspec.Struct, frozen=True):
         """
         moved = {p: (offset, self.next.get(p, 0)) for p, offset in started.items() if self.next.get(p, 0) != offset}
         if moved:
-            told = ", ".join(f"partition {p}: expected {ours}, found {found}" for p, (ours, found) in moved.items())
+            each = ", ".join(f"partition {p}: expected {ours}, found {found}" for p, (ours, found) in moved.items())
             if any(found < ours for ours, found in moved.values()):
                 raise TargetRewound(
-                    f"{where}: it stands before where this process left it in {self.topic} ({told}): "
+                    f"{where}: it stands before where this process left it in {self.topic} ({each}): "
                     "somebody emptied it, restored it or made it again; nothing was written",
                     hint="start again: reading goes on from what the target holds",
                 )
             raise Fenced(
-                f"{where}: another process has written {self.topic} since this one did ({told}); nothing was written",
+                f"{where}: another process has written {self.topic} since this one did ({each}); nothing was written",
                 hint="this process was paused or cut off and has lost its partitions; restart it and it joins again",
             )
 
@@ -93,7 +93,7 @@ class TopicState(msgspec.Struct, frozen=True):
     end: dict[int, int]
 
 
-def check_topic(where: str, held: Positions, now: TopicState, only: Container[int] | None = None) -> None:
+def check_topic(where: str, stored: Positions, now: TopicState, only: Container[int] | None = None) -> None:
     """Refuse positions that do not fit the topic as it is now.
 
     `only` names the partitions of this process: where others stand, and what their part of the topic holds, may have
@@ -110,35 +110,35 @@ def check_topic(where: str, held: Positions, now: TopicState, only: Container[in
         f"`olist sink rebuild {where}` empties the target and reads the topic from its beginning; "
         "a history of the topic as it was goes only `--with-history`"
     )
-    if held.topic_id != now.topic_id:
+    if stored.topic_id != now.topic_id:
         raise PositionRefused(
-            f"{where}: topic {now.topic} was re-created: its id is {now.topic_id}, the target holds {held.topic_id}",
+            f"{where}: topic {now.topic} was re-created: its id is {now.topic_id}, the target holds {stored.topic_id}",
             hint=way_out,
         )
-    if set(held.next) != set(now.end):
+    if set(stored.next) != set(now.end):
         raise PositionRefused(
-            f"{where}: topic {now.topic} has {len(now.end)} partitions, the target knows {len(held.next)}; "
+            f"{where}: topic {now.topic} has {len(now.end)} partitions, the target knows {len(stored.next)}; "
             "keys may have moved between partitions, so their order is lost",
             hint=way_out,
         )
-    if lost := {p: (held.next[p], first) for p, first in now.first.items() if mine(p) and 0 < held.next[p] < first}:
+    if lost := {p: (stored.next[p], first) for p, first in now.first.items() if mine(p) and 0 < stored.next[p] < first}:
         raise PositionRefused(
             f"{where}: topic {now.topic} begins above the target's position, so changes are lost "
             f"(partition: (position, first)): {lost}",
             hint=way_out,
         )
-    if short := {p: (held.next[p], end) for p, end in now.end.items() if mine(p) and end < held.next[p]}:
+    if short := {p: (stored.next[p], end) for p, end in now.end.items() if mine(p) and end < stored.next[p]}:
         raise PositionRefused(
             f"{where}: topic {now.topic} ends below the target's position (partition: (position, end)): {short}",
             hint=way_out,
         )
 
 
-def lag(held: Positions | None, now: TopicState) -> int:
+def lag(stored: Positions | None, now: TopicState) -> int:
     """Offsets between a target's positions and the topic's end.
 
     Offsets have holes (transaction markers, compaction), so this is an upper bound of the changes still to come. The
     positions of another topic count nothing.
     """
-    stands = held.next if held and held.topic_id == now.topic_id else {}
+    stands = stored.next if stored and stored.topic_id == now.topic_id else {}
     return sum(max(0, end - max(stands.get(p, 0), now.first[p])) for p, end in now.end.items())

@@ -66,7 +66,7 @@ class SinkTable(ABC, Generic[Prepared]):
 
     @abstractmethod
     def open(self) -> Positions | None:
-        """Connect, create or evolve the table from the contract, and return the positions it holds (None: new).
+        """Connect, create or evolve the table from the contract, and return where it stands (None: new).
 
         What was staged before can no longer be committed. Idempotent.
 
@@ -84,7 +84,7 @@ class SinkTable(ABC, Generic[Prepared]):
 
     @abstractmethod
     def commit(self, staged: Staged[Prepared], expected: Positions) -> Positions:
-        """Make the staged rows and ``expected.advanced(batch.next)`` count; return the positions now held.
+        """Make the staged rows and ``expected.advanced(batch.next)`` count; return where the target then stands.
 
         Raises:
             Fenced: the target does not stand at `expected` for the batch's partitions; nothing was written.

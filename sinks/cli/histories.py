@@ -2,7 +2,7 @@
 
 A topic that is compacted keeps every change for a while (`min.compaction.lag.ms`) and then, of each key, the last one.
 A history whose sink was away for longer goes on without a word and lacks what was cleaned meanwhile. Which offsets are
-gone nobody can tell afterwards: transaction markers leave holes as well. What can be told is that the position is older
+gone nobody can tell afterwards: transaction markers leave holes as well. What is known is that the position is older
 than the topic promises to keep.
 """
 
@@ -33,7 +33,7 @@ def short_topics(contracts: Iterable[Contract], settings: Settings) -> list[str]
     wanted = {one.topic(settings.topic_prefix): one for one in contracts if one.history and one.compaction_lag_ms}
     broker = Broker(settings)
     surveys = broker.survey(sorted(wanted.keys() & set(broker.names())))
-    return [told for one in surveys if (told := _too_short(wanted[one.state.topic], one, settings))]
+    return [warning for one in surveys if (warning := _too_short(wanted[one.state.topic], one, settings))]
 
 
 def _too_short(contract: Contract, survey: Survey, settings: Settings) -> str:
@@ -65,17 +65,17 @@ def passed_over(contracts: Iterable[Contract], settings: Settings) -> Mapping[st
         topic = contract.topic(settings.topic_prefix)
         if contract.history and topic in there:
             (survey,) = broker.survey([topic])
-            held = read_positions("iceberg", replace(contract, table=f"{contract.table}_changes"), settings)
-            if told := _behind_the_lag(broker.admin, held, survey):
-                found[contract.table] = told
+            positions = read_positions("iceberg", replace(contract, table=f"{contract.table}_changes"), settings)
+            if gap := _behind_the_lag(broker.admin, positions, survey):
+                found[contract.table] = gap
     return found
 
 
-def _behind_the_lag(admin: AdminClient, held: Positions | None, survey: Survey) -> str:
-    if held is None or "compact" not in survey.configs.get("cleanup.policy", ""):
+def _behind_the_lag(admin: AdminClient, positions: Positions | None, survey: Survey) -> str:
+    if positions is None or "compact" not in survey.configs.get("cleanup.policy", ""):
         return ""
     kept_from = _first_since(admin, survey, int(time.time() * 1000) - _lag_ms(survey))
-    behind = sum(max(0, kept - max(held.next.get(p, 0), survey.state.first[p])) for p, kept in kept_from.items())
+    behind = sum(max(0, kept - max(positions.next.get(p, 0), survey.state.first[p])) for p, kept in kept_from.items())
     if not behind:
         return ""
     return (

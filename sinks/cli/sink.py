@@ -133,10 +133,10 @@ def _stands(target: str, contract: Contract, current: Settings) -> str:
     from sinks.readback import read_positions
 
     try:
-        held = read_positions(target, contract, current)
+        positions = read_positions(target, contract, current)
     except PositionRefused as refused:  # which a rebuild is a way out of
         return str(refused)
-    return f"stands at offsets {held.next}" if held else "never written"
+    return f"stands at offsets {positions.next}" if positions else "never written"
 
 
 def _rebuild_histories(table: SinkTable[Any], *, with_history: bool, yes: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a manifest claims of a data file, held against the file's rows.
+"""What a manifest claims of a data file, compared with the file's rows.
 
 Bounds, null counts and the lake partition let engines skip a file that cannot hold what is asked for. A claim that is
 not true hides rows from filtered reads, and from nothing else. Source: Iceberg specification, "Manifests" (`data_file`)

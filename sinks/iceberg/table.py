@@ -99,8 +99,8 @@ class IcebergTable(SinkTable[LakeFiles]):
         return dropped
 
     def history_positions(self) -> Sequence[Positions]:
-        """What the history holds."""
-        return [held for table in self._tables if table.history and (held := table.positions)]
+        """Where the history stands."""
+        return [positions for table in self._tables if table.history and (positions := table.positions)]
 
     def close(self) -> None:
         """Let go of the catalog's connections."""
@@ -158,10 +158,10 @@ class IcebergTable(SinkTable[LakeFiles]):
         return any(current.next.get(p, 0) > (history.next.get(p, 0) if history else 0) for p in batch.next)
 
 
-def _lowest(held: list[Positions | None]) -> Positions | None:
+def _lowest(found: list[Positions | None]) -> Positions | None:
     """Per partition the lowest position; None when a table has none yet."""
-    known = [positions for positions in held if positions is not None]
-    if len(known) < len(held):
+    known = [positions for positions in found if positions is not None]
+    if len(known) < len(found):
         return None
     first = known[0]
     if len({positions.topic_id for positions in known}) > 1:

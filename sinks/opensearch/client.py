@@ -23,7 +23,7 @@ TIMEOUT_S = 60
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
 NOT_WE = frozenset({401, 403})
 NEVER = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
-"""What no waiting mends: a certificate that we do not trust, a server without TLS."""
+"""Permanent: a certificate that we do not trust, a server without TLS."""
 TRUST = "look at OLIST_OPENSEARCH_CA and OLIST_OPENSEARCH"
 WHO_ASKS = "look at OLIST_OPENSEARCH_USERNAME and OLIST_OPENSEARCH_PASSWORD, or at the credentials that sign requests"
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -84,7 +84,7 @@ class Client:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Tell trouble that passes from trouble that stays, as `Client.ask` says."""
+    """Raise the client's errors as ours: transient ones as `ServerTrouble`, permanent ones as `Client.ask` says."""
     try:
         yield
     except SSLError as error:
@@ -105,8 +105,8 @@ def _hint(error: TransportError) -> str:
 
 def _reason(error: TransportError) -> str:
     """The server's own words."""
-    told = error.info.get("error") if isinstance(error.info, dict) else None
-    reason = told.get("reason") if isinstance(told, dict) else told
+    answer = error.info.get("error") if isinstance(error.info, dict) else None
+    reason = answer.get("reason") if isinstance(answer, dict) else answer
     return f"{error.status_code} {reason or error.error}"
 
 

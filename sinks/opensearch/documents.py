@@ -98,7 +98,7 @@ DONE = frozenset({200, 201, 409})
 REFUSED = 400
 BUSY = frozenset({429, 503})
 GONE = 404
-# Refusals of the index and not of a document, each with what mends it.
+# Refusals of the index and not of a document, each with the way out.
 OF_THE_INDEX = {
     "index_closed_exception": "open it: POST /<index>/_open",
     "cluster_block_exception": "somebody made it read-only: PUT /<index>/_settings with index.blocks.* set to null",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from olist.errors import Fenced, ServerTrouble, TargetRewound
+from olist.errors import ServerTrouble, TargetRewound
 from olist.positions import Positions
 from sinks.opensearch.client import SERVER, Client, Json
 from sinks.opensearch.mapping import SETTINGS, WRITTEN_TO
@@ -26,7 +26,7 @@ BODY: Json = {
 ATTEMPTS = 30  # two processes that own different partitions meet at one document; each loss is another's progress
 
 
-class Held(NamedTuple):
+class Stored(NamedTuple):
     """Positions as they stand, and what a compare-and-set must name to replace their document.
 
     `of_another` says that there are some, and that they speak of another index.
@@ -61,19 +61,19 @@ def settle(client: Client, index: str, there: Json, aliases: Json) -> None:
             client.ask("PUT", f"/{index}/_alias/{alias}", wanted)
 
 
-def read(client: Client, table: str, index: str) -> Held:
+def read(client: Client, table: str, index: str) -> Stored:
     """The positions of the index of that identity, read from the primary and never from a stale searcher."""
     found = client.ask_unless((404,), "GET", f"/{INDEX}/_doc/{table}", realtime="true")
     if found is None:
-        return Held(None, {"op_type": "create"})
+        return Stored(None, {"op_type": "create"})
     condition = {"if_seq_no": found["_seq_no"], "if_primary_term": found["_primary_term"]}
     document = found["_source"]
     if document["index"] != index:
-        return Held(None, condition, of_another=True)
-    return Held(msgspec.convert(document["positions"], Positions, str_keys=True), condition)
+        return Stored(None, condition, of_another=True)
+    return Stored(msgspec.convert(document["positions"], Positions, str_keys=True), condition)
 
 
-def move(client: Client, table: str, index: str, to: dict[int, int], held: Positions) -> Positions:
+def move(client: Client, table: str, index: str, to: dict[int, int], expected: Positions) -> Positions:
     """Move some partitions' next offsets from where this process started; return all positions as they now stand.
 
     Raises:
@@ -83,14 +83,9 @@ def move(client: Client, table: str, index: str, to: dict[int, int], held: Posit
     where = f"{SERVER} {table}"
     for _ in range(ATTEMPTS):
         there, condition, _ = read(client, table, index)
-        there = there or Positions(held.topic, held.topic_id, dict.fromkeys(held.next, 0))
-        if there.topic_id != held.topic_id:
-            raise Fenced(
-                f"{where}: another process has rebuilt it from topic id {there.topic_id}; "
-                f"this one read {held.topic_id}",
-                hint="restart this process",
-            )
-        there.expect(where, held.of(to))
+        there = there or Positions(expected.topic, expected.topic_id, dict.fromkeys(expected.next, 0))
+        there.expect_topic(where, expected)
+        there.expect(where, expected.of(to))
         moved = there.advanced(to)
         document = {"index": index, "positions": msgspec.to_builtins(moved, str_keys=True)}
         path = f"/{WRITE_ALIAS}/_doc/{table}"

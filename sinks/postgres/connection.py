@@ -93,7 +93,7 @@ def transaction(connection: psycopg.Connection, *, force_rollback: bool = False)
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Tell trouble that passes from trouble that stays.
+    """Raise psycopg's errors as ours: transient ones as `ServerTrouble`, permanent ones as `Stopped`.
 
     Raises:
         ServerTrouble: the server is away, busy, out of room, or chose this transaction to end a deadlock.
@@ -110,9 +110,9 @@ def translated() -> Iterator[None]:
 
 def reason(error: psycopg.Error) -> str:
     """The server's first line, with the column that COPY stood at: the rest quotes data and statements."""
-    told = error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
+    text = error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
     at = COPY_COLUMN.match(error.diag.context or "")
-    return f"{at[1]}: {told}" if at else told
+    return f"{at[1]}: {text}" if at else text
 
 
 def _hint(error: psycopg.Error) -> str:

@@ -32,7 +32,6 @@ import psycopg
 
 from olist.batches import OFFSET, OP, PARTITION
 from olist.contracts import Contract
-from olist.errors import Fenced
 from olist.positions import Positions
 from sinks.column_json import json_value
 from sinks.postgres.schema import SCHEMA, literal, quoted, sql_type, table_name
@@ -97,7 +96,7 @@ def read(connection: psycopg.Connection, table: str) -> Positions | None:
     return _positions(connection.execute(READ, (table,)).fetchall())
 
 
-def lock(connection: psycopg.Connection, table: str, partitions: list[int], held: Positions) -> None:
+def lock(connection: psycopg.Connection, table: str, partitions: list[int], expected: Positions) -> None:
     """Take the partitions' rows until the transaction ends, and compare them with what this process started from.
 
     The first commit of a table makes the rows of all partitions; of two first commits at once, one waits here.
@@ -107,16 +106,11 @@ def lock(connection: psycopg.Connection, table: str, partitions: list[int], held
     """
     found: Rows = connection.execute(LOCK, (table, partitions)).fetchall()
     if len(found) < len(partitions):
-        connection.execute(START, (table, held.topic, held.topic_id, sorted(held.next)))
+        connection.execute(START, (table, expected.topic, expected.topic_id, sorted(expected.next)))
         found = connection.execute(LOCK, (table, partitions)).fetchall()
-    there = _positions(found) or held
-    if there.topic_id != held.topic_id:
-        raise Fenced(
-            f"postgres {table}: another process has rebuilt it from topic id {there.topic_id}; "
-            f"this one read {held.topic_id}; nothing was written",
-            hint="restart this process",
-        )
-    there.expect(f"postgres {table}", held.of(partitions))
+    there = _positions(found) or expected
+    there.expect_topic(f"postgres {table}", expected)
+    there.expect(f"postgres {table}", expected.of(partitions))
 
 
 def move(connection: psycopg.Connection, table: str, to: dict[int, int], witnesses: dict[int, dict[str, str]]) -> None:

@@ -4,7 +4,7 @@
 |---|---|---|
 | `ServerTrouble` | waiting | after pauses that grow to 5 s; stopped when it outlasts the patience |
 | `Fenced` | waiting | the same way: it may be the heir of a commit that was still on its way; ten times, then stopped |
-| `ContractRefused`, `PositionRefused` | stopped | is looked at again every 30 s: somebody may have mended it |
+| `ContractRefused`, `PositionRefused` | stopped | is opened again every 30 s: somebody may have put it right |
 | any other | stopped | when the process starts again |
 """
 
@@ -20,7 +20,7 @@ STATES: tuple[StateName, ...] = get_args(StateName)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-REOPEN_AFTER_S = 30.0  # at a table that stopped, and so long without an error makes a new one the first
+REOPEN_AFTER_S = 30.0  # a table that stopped; and so long without an error makes a new one the first
 MAX_FENCED = 10  # times without a commit; by then a member that the group has given up knows it
 LOG_AGAIN_S = 60.0
 
@@ -46,7 +46,7 @@ class TableState:
 
     @property
     def has_stopped(self) -> bool:
-        """Whether it takes nothing before somebody has mended something."""
+        """Whether it takes nothing before somebody has put something right."""
         return self.name == "stopped"
 
     @property

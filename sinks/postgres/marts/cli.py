@@ -59,8 +59,8 @@ def diff(output: str) -> None:
     """What `apply` would change, from the database to the files. Ends with 0 when that is nothing, else with 1."""
     different = [planned for planned in _planned() if planned.state in ("new", "changed")]
     if output == "json":
-        told = [{"view": p.view.qualified, "state": p.state, "difference": p.difference} for p in different]
-        show_json(told)
+        views = [{"view": p.view.qualified, "state": p.state, "difference": p.difference} for p in different]
+        show_json(views)
     else:
         for planned in different:
             click.echo("\n".join(planned.difference))
