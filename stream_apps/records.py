@@ -47,9 +47,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     trying: int | None = None  # begun by an upgrade that has not ended; taken down by whoever finds it alone
     proven: bool = False  # the current version was healthy once
     since: float = 0.0  # when the current version began to be the current one
-    attempts: int = 0  # starts by the keeper since the app was last healthy
+    attempts: int = 0  # starts by the supervisor since the app was last healthy
     not_before: float = 0.0  # the next of them
-    restarts: int = 0  # starts by the keeper over the life of the deployment
+    restarts: int = 0  # starts by the supervisor over the life of the deployment
     error: str = ""  # why the last start was needed, or failed
 
     @property

@@ -89,19 +89,19 @@ def status(settings: Settings, name: str) -> dict[str, Any]:
 
 
 def served(settings: Settings, sample: str) -> float:
-    """One of the keeper's metrics; -1 when it serves none of that name."""
+    """One of the supervisor's metrics; -1 when it serves none of that name."""
     text = requests.get(f"http://127.0.0.1:{settings.metrics_port}/metrics", timeout=10).text
     found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(sample)]
     return float(found[0]) if found else -1.0
 
 
 def wait_until_served(settings: Settings, app: str, *, lag: range) -> None:
-    """Until the keeper tells that an app has so many records to read, and whether they wait."""
+    """Until the supervisor tells that an app has so many records to read, and whether they wait."""
 
     def told(metric: str) -> float:
         return served(settings, f'olist_deployed_app_{metric}{{app="{app}"}}')
 
-    wait_until(lambda: told("lag_records") in lag, f"the keeper to tell that {app} has {lag} records to read")
+    wait_until(lambda: told("lag_records") in lag, f"the supervisor to tell that {app} has {lag} records to read")
     waited = told("waiting_seconds")
     assert 0 < waited < COMMAND_WITHIN_S if lag.start else waited == 0, waited
 

@@ -1,14 +1,14 @@
 """The ways from one version to another, as tables: in which step, what leads where. Pure.
 
-A step is one action of `change.Change`; it ends well or not. Whatever happens, at most one version writes the app's
+A step is one action of `upgrade.Upgrade`; it ends well or not. Whatever happens, at most one version writes the app's
 topic, the old one's state is written down before it stops, and a walk ends in one of five places:
 
 done          the new version runs
-untouched     the old version runs; should its savepoint have come too late to be seen, the keeper starts it again
+untouched     the old version runs; should its savepoint have come too late to be seen, the supervisor starts it again
 put back      the old version runs again, from where it stopped
 left stopped  as the app was
 broken        what was begun could not be taken down, or the old version not be started; the record says why, and what
-              is still to be undone, the keeper goes on trying
+              is still to be undone, the supervisor goes on trying
 """
 
 from __future__ import annotations

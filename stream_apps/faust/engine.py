@@ -49,7 +49,7 @@ class FaustEngine:
     def __init__(self, settings: Settings) -> None:
         home = settings.home.resolve()
         self.settings = settings
-        # The keeper serves the metrics of all workers; a port is one process's.
+        # The supervisor serves the metrics of all workers; a port is one process's.
         self.of_workers = settings.model_copy(update={"home": home, "metrics_port": None})
         self.home = Home(home)
 

@@ -97,7 +97,7 @@ def third(orders: Mapping[str, Order]) -> Rows:
 
 @pytest.fixture
 def shop(stack: Stack) -> Iterator[Settings]:
-    """The servers with topics of the test's own; no app and no keeper is left behind."""
+    """The servers with topics of the test's own; no app and no supervisor is left behind."""
     changed = {
         "topic_prefix": f"faustapps{next(NUMBERS)}.public",
         "metrics_port": free_ports(1, after=stack.settings.opensearch_port + 1)[0],
@@ -152,7 +152,7 @@ def test_an_app_is_deployed_upgraded_put_back_rebuilt_and_rolled_back_while_orde
 
 
 @pytest.mark.timeout(600)
-def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Settings, tmp_path: Path) -> None:
+def test_workers_and_the_supervisor_are_started_again_when_they_were_killed(shop: Settings, tmp_path: Path) -> None:
     path = tmp_path / f"{NAME}.py"
     path.write_text(FIRST)
     with Load(shop, seed=12) as load:
@@ -161,9 +161,9 @@ def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Se
         before = Deployment.of(shop, NAME).state_of(1).workers
         assert len(before) == 2
         taken = f'olist_app_events_total{{app="{NAME}"}}'
-        wait_until(lambda: served(shop, taken) >= len(load.orders), "the keeper to tell what both workers took")
+        wait_until(lambda: served(shop, taken) >= len(load.orders), "the supervisor to tell what both workers took")
         healthy = f'olist_deployed_app_healthy{{app="{NAME}"}}'
-        wait_until(lambda: served(shop, healthy) == 1, "the keeper to tell that it is healthy")
+        wait_until(lambda: served(shop, healthy) == 1, "the supervisor to tell that it is healthy")
         with following(shop, NAME, {f"app-{NAME}-0", f"app-{NAME}-1"}) as newer:
             psutil.Process(before[0].pid).kill()
             wait_until(lambda: Deployment.of(shop, NAME).state_of(1).workers[0] != before[0], "another worker")
@@ -174,13 +174,13 @@ def test_workers_and_the_keeper_are_started_again_when_they_were_killed(shop: Se
         wait_until(lambda: settled(shop, version=1), "the app to be healthy again")
         assert status(shop, NAME)["restarts"] == 1
 
-        keeper = stack_hooks.supervisor_pid(shop)
-        assert keeper is not None
-        psutil.Process(keeper).kill()
-        wait_until(lambda: stack_hooks.supervisor_pid(shop) is None, "the end of the keeper")
+        supervisor = stack_hooks.supervisor_pid(shop)
+        assert supervisor is not None
+        psutil.Process(supervisor).kill()
+        wait_until(lambda: stack_hooks.supervisor_pid(shop) is None, "the end of the supervisor")
         assert all(alive(worker) for worker in after), "workers do not mind"
         status(shop, NAME)
-        wait_until(lambda: stack_hooks.supervisor_pid(shop) not in (None, keeper), "another keeper")
+        wait_until(lambda: stack_hooks.supervisor_pid(shop) not in (None, supervisor), "another supervisor")
         assert Deployment.of(shop, NAME).state_of(1).workers == after
         expect_rows(shop, path, load, first)
         expect_stopped_restarted_and_scaled(shop, path, load)

@@ -96,7 +96,7 @@ def with_customers(orders: Mapping[str, Order]) -> Rows:
 
 @pytest.fixture
 def shop(flink_stack: Stack) -> Iterator[Settings]:
-    """The servers with topics of the test's own; no app and no keeper is left behind."""
+    """The servers with topics of the test's own; no app and no supervisor is left behind."""
     changed = {
         "topic_prefix": f"flinkapps{next(NUMBERS)}.public",
         "metrics_port": free_ports(1, after=flink_stack.settings.opensearch_port + 1)[0],
@@ -201,7 +201,7 @@ def test_an_app_is_deployed_upgraded_put_back_rebuilt_and_rolled_back_while_orde
 
 
 @pytest.mark.timeout(900)
-def test_apps_go_on_by_themselves_after_their_cluster_or_their_keeper_was_killed(
+def test_apps_go_on_by_themselves_after_their_cluster_or_their_supervisor_was_killed(
     shop: Settings, flink_stack: Stack, tmp_path: Path
 ) -> None:
     path = write(tmp_path / f"{NAME}.py", COUNT.format(NOT_DOUBLED, NO_CUSTOMERS))
@@ -227,15 +227,15 @@ def test_apps_go_on_by_themselves_after_their_cluster_or_their_keeper_was_killed
         expect_rows(shop, twin, load, counts)
 
         again = Deployment.of(shop, NAME).state_of(1)
-        keeper = stack_hooks.supervisor_pid(shop)
-        assert keeper is not None
-        psutil.Process(keeper).kill()
-        wait_until(lambda: stack_hooks.supervisor_pid(shop) is None, "the end of the keeper")
+        supervisor = stack_hooks.supervisor_pid(shop)
+        assert supervisor is not None
+        psutil.Process(supervisor).kill()
+        wait_until(lambda: stack_hooks.supervisor_pid(shop) is None, "the end of the supervisor")
         expect_rows(shop, path, load, counts)  # the job does not mind
         status(shop, NAME)
-        assert stack_hooks.supervisor_pid(shop) not in (None, keeper)
+        assert stack_hooks.supervisor_pid(shop) not in (None, supervisor)
         wait_until(lambda: settled(shop, version=1), "the app to be seen healthy")
-        assert Deployment.of(shop, NAME).state_of(1).jobs == again.jobs, "the new keeper let the job go on"
+        assert Deployment.of(shop, NAME).state_of(1).jobs == again.jobs, "the new supervisor let the job go on"
 
 
 @pytest.mark.timeout(600)

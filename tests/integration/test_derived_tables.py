@@ -182,7 +182,7 @@ def test_late_doubled_changed_and_deleted_parts_and_a_restart_and_kills_leave_no
     for server, price in (("taskmanager", "20.20"), ("jobmanager", "30.30")):
         reprice(live, price)
         flink_stack.kill(server)  # with changes under way
-        FlinkServers(shop).restart_crashed()  # as the keeper does each second
+        FlinkServers(shop).restart_crashed()  # as the supervisor does each second
         if server == "jobmanager":  # its jobs are forgotten with it
             running.start(resume=running.newest_checkpoints())
         expect_all(shop, live.frames())

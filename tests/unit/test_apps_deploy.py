@@ -151,7 +151,7 @@ def test_an_unhealthy_version_is_told_with_its_exception() -> None:
         ({"target": "k8s"}, "absent", False, "leave"),
     ],
 )
-def test_the_keeper_does_one_thing(changed: dict[str, Any], phase: Phase, settled: bool, expected: str) -> None:
+def test_the_supervisor_does_one_thing(changed: dict[str, Any], phase: Phase, settled: bool, expected: str) -> None:
     assert decide(record(**changed), Observation(phase=phase, settled=settled, since=50.0), now=100.0) == expected
 
 
