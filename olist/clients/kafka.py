@@ -318,6 +318,7 @@ class Admin(AdminClient):
 
     def __init__(self, settings: Settings, options: Mapping[str, str | int]) -> None:
         self.said = ""
+        self._suspected = ""  # a listener without TLS; a mere "disconnected" often follows and says less
         self._settings = settings
         self._refusal: BadInput | None = None
         super().__init__({**client_options(settings), **options}, error_cb=weakly(self._heard))
@@ -338,12 +339,14 @@ class Admin(AdminClient):
                 return
             if self._refusal is not None:
                 raise self._refusal
-        if NOT_TLS in self.said:
-            raise _refused(self._settings, self.said, "kafka_security_protocol")
+        if self._suspected:
+            raise _refused(self._settings, self._suspected, "kafka_security_protocol")
 
     def _heard(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self.said = error.str()
+        if NOT_TLS in error.str():
+            self._suspected = error.str()
         self._refusal = self._refusal or refusal(self._settings, error)
 
 

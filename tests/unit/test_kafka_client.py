@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import socket
+import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +131,22 @@ def test_a_client_that_nobody_holds_is_gone_at_once(make: Callable[[Settings], o
         assert held() is None, "a process has place for 1,024 of them"
     finally:
         gc.enable()
+
+
+@pytest.mark.timeout(60)
+def test_a_listener_without_tls_is_suspected_whatever_the_last_thing_heard_of_it() -> None:
+    """A broker without TLS takes the handshake for a request of impossible size and hangs up, again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=hang_up, args=(listener,), daemon=True).start()
+        secured = settings(kafka=f"127.0.0.1:{listener.getsockname()[1]}", kafka_security_protocol="SSL")
+        with pytest.raises(BadInput) as refused:
+            Admin(secured, {"log_level": 0}).wait()
+    assert "OLIST_KAFKA_SECURITY_PROTOCOL" in refused.value.hint
+
+
+def hang_up(listener: socket.socket) -> None:
+    with suppress(OSError):  # the listener is closed
+        while True:
+            connection, _address = listener.accept()
+            connection.recv(1024)
+            connection.close()
