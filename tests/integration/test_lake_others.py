@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +10,14 @@ import duckdb
 import pytest
 from pyiceberg.table import Table
 
+from compaction.lease import Lease
+from compaction.loop import run_once
+from compaction.sweep import orphans
 from olist.contracts import Contract
 from olist.errors import ContractRefused, PositionRefused, ServerTrouble
 from olist.lake.catalog import CATALOG, identifier
 from olist.lake.table import LakeTable
+from sinks.iceberg.current_rows import read
 from sinks.iceberg.resolve import resolve
 from tests.duckdb_lake import duckdb_with_iceberg
 from tests.lakes import NOTES, WHOLE_NOTES, Lake, local_settings
@@ -21,6 +25,8 @@ from tests.spark import Spark, spark
 from tests.unit.test_lake_clocks import HOUR_S, set_clock
 
 pytestmark = pytest.mark.integration
+
+FAR = 1 << 42  # a clock by which every snapshot and every file is old
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +177,39 @@ def test_what_spark_makes_of_a_table_is_served_or_refused_by_name(
     session.run(f"ALTER TABLE {name} SET TBLPROPERTIES ('format-version'='3')")
     with pytest.raises(ContractRefused, match="format version 3"):
         lake.write(live, [(2, 13)])
+
+
+def test_deletion_vectors_of_spark_are_refused_by_name_until_the_table_is_rebuilt(
+    home: Path, session: Spark, duck: duckdb.DuckDBPyConnection
+) -> None:
+    lake = filled(home, WHOLE_NOTES, "vectors")
+    name, live = sql_name(lake), lake.writer()
+    session.run(f"ALTER TABLE {name} SET TBLPROPERTIES ('format-version'='3')")
+    session.run(f"DELETE FROM {name} WHERE note_id = 4")
+    assert ["PUFFIN"] in session.rows(f"SELECT file_format FROM {name}.delete_files"), "Spark wrote a deletion vector"
+    upgraded = table(lake).metadata_location
+
+    def check() -> None:
+        with read(lake.contract, lake.settings):
+            pass
+
+    asked: list[Callable[[], object]] = [
+        lambda: lake.write(live, [(2, 13)]),
+        lake.writer,
+        check,
+        lambda: list(run_once([lake.job()], Lease(lake.catalog, "compactor"))),
+        lake.job(now_ms=FAR).expire,
+    ]
+    for refused in asked:
+        with pytest.raises(ContractRefused, match="lake table vectors: it is of Iceberg's format version 3") as raised:
+            refused()
+        assert "no way back" in raised.value.hint
+        assert "`olist sink rebuild iceberg --tables vectors`" in raised.value.hint
+    swept = [file.path for file in orphans(table(lake).refresh, lake.settings, 0, FAR).files]
+    assert not [path for path in swept if path.endswith(".puffin")]
+    assert table(lake).metadata_location == upgraded
+    LakeTable(lake.catalog, lake.contract).drop()
+    assert_read_alike(filled(home, WHOLE_NOTES, "vectors"), session, duck)
 
 
 def test_java_reads_a_table_whose_writers_clocks_are_an_hour_apart(
