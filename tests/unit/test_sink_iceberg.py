@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pyiceberg.table import Table
 
+from olist import tables
 from olist.contracts import Contract
 from olist.errors import PositionRefused, TargetRewound
 from olist.lake.ancestry import rollback
 from olist.lake.catalog import identifier, open_catalog
 from olist.positions import Positions, TopicState, check_topic
+from olist.settings import settings as process_settings
+from sinks.cli import command
 from sinks.iceberg.resolve import resolve
 from sinks.iceberg.table import IcebergTable
 from tests.lakes import local_settings
 from tests.laws.parcels import PARCELS, PARTITIONS, Taken, parcel, topic_of, upserts
 from tests.laws.targets import TARGETS, Bench, latest, start_of, write
 
+OlistSink = Callable[..., str]
 CONTRACT = replace(PARCELS, history=True)
 ALL = frozenset(range(PARTITIONS))
 
@@ -46,6 +51,23 @@ def table(bench: Bench, records: list[Taken]) -> Iterator[IcebergTable]:
         held = write(table, records[begin : begin + 6], held)
     yield table
     table.close()
+
+
+@pytest.fixture
+def olist_sink(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[OlistSink]:
+    """`olist sink` on that lake; what it printed."""
+    monkeypatch.setenv("OLIST_WAREHOUSE", bench.settings.warehouse_location)
+    monkeypatch.setenv("OLIST_CATALOG", bench.settings.catalog_url)
+    monkeypatch.setitem(tables.TABLES, CONTRACT.table, CONTRACT)
+    process_settings.cache_clear()
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result
+        return result.output
+
+    yield run
+    process_settings.cache_clear()
 
 
 def opened(bench: Bench) -> IcebergTable:
@@ -111,6 +133,24 @@ def test_a_live_sink_whose_table_was_set_back_and_resolved_learns_that_it_must_r
     read_on(table, [*records, *more])
     assert bench.rows(CONTRACT) == latest(CONTRACT, [*records, *more])
     assert history_of(bench) == places([*records, *more])
+
+
+def test_the_command_resolves_a_table_that_was_set_back_once_it_is_told_to(
+    bench: Bench, table: IcebergTable, records: list[Taken], olist_sink: OlistSink
+) -> None:
+    set_back(bench, history=False)
+    told = olist_sink("resolve", "iceberg", "--tables", CONTRACT.table)
+    assert f"{CONTRACT.table}: was committed up to " in told
+    assert f"{CONTRACT.table}_changes: nothing to resolve" in told
+    assert "nothing was changed; --yes does it" in told
+    with pytest.raises(PositionRefused):
+        table.open()
+    told = olist_sink("resolve", "iceberg", "--tables", CONTRACT.table, "--yes")
+    assert "now: `olist sink run iceberg`" in told
+    read_on(table, records)
+    assert bench.rows(CONTRACT) == latest(CONTRACT, records)
+    assert history_of(bench) == places(records)
+    assert "was committed up to" not in olist_sink("resolve", "iceberg", "--tables", CONTRACT.table)
 
 
 def test_there_is_nothing_to_resolve_where_nothing_was_set_back(bench: Bench, table: IcebergTable) -> None:
