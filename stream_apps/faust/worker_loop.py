@@ -14,7 +14,7 @@ from typing import Any
 
 import faust
 import structlog
-from faust.types import TP, EventT
+from faust.types import TP
 
 from olist.errors import Fenced, ServerTrouble
 from olist.settings import Settings
@@ -24,7 +24,7 @@ from stream_apps.faust.fatal_errors import ExitOnError
 from stream_apps.faust.owned_partition import MIXED, OwnedPartition
 from stream_apps.faust.producer import LEASE_SHARE
 from stream_apps.faust.record_processor import RecordProcessor
-from stream_apps.faust.repartition import purge, tables_read
+from stream_apps.faust.repartition import Message, purge, tables_read
 from stream_apps.faust.transport import Transport
 from stream_apps.faust.watermark import Watermarks, source_name
 from stream_apps.faust.worker_status import WorkerMetrics
@@ -50,14 +50,13 @@ class WorkerLoop:
     code: str
     instance: str | None = None
     partitions: dict[int, OwnedPartition] = field(default_factory=dict)
+    processed: dict[TP, int] = field(default_factory=dict)  # the next offset
     _restoring: dict[int, asyncio.Task[OwnedPartition]] = field(default_factory=dict)  # and those that were restored
-    _processed: dict[TP, int] = field(default_factory=dict)  # the next offset
     _purgeable: dict[int, int] = field(default_factory=dict)  # committed offsets of forwarded records
     _broadcast: Watermarks = field(default_factory=dict)
     _joined: bool = False
     _last_ran_s: float = 0.0
-    _message: Any = None
-    _queue: Any = None
+    _message: Message | None = None
     _events_at_lag: int = -1
 
     def __post_init__(self) -> None:
@@ -83,46 +82,45 @@ class WorkerLoop:
             consumer_auto_offset_reset="earliest",
             stream_wait_empty=False,
         )
-        app.transport = Transport(app, settings, self.instance, self.before_commit, self._has_room)
+        app.transport = Transport(app, settings, self.instance, self)
         app.on_partitions_assigned.connect(self._assign)
         app.on_partitions_revoked.connect(self._revoke)
         topic = app.topic(*self.processor.topics, key_serializer="raw", value_serializer="raw")
-        app.agent(topic, name=self._app.name)(self._process_all)
+        app.agent(topic, name=self._app.name)(_nothing)  # Faust subscribes to the topics of agents
         app.task(self._tick_always)
         app.task(self._publish_always)
         app.task(self._purge_always)
         self._faust = app
         return app
 
-    async def _process_all(self, stream: faust.StreamT[Any]) -> None:
-        channel: Any = stream.channel
-        self._queue = channel.queue
-        async for event in stream.events():
-            with self._exit_on_error:
-                await self._process(event)
+    async def process(self, tp: TP, record: Message) -> None:
+        """Process the next record of a partition; one that is revoked meanwhile has it processed by its next worker."""
+        with self._exit_on_error:
+            self._message = record
+            partition = self.partitions.get(record.partition) or await self._restored(record.partition)
+            if partition is None:
+                return
+            self._check_lease()
+            await self.processor.process(partition, record)
+            if self.partitions.get(record.partition) is partition:
+                self.processed[tp] = record.offset + 1
 
-    async def _process(self, event: EventT[Any]) -> None:
-        message: Any = event.message
-        self._message = message
-        partition = self.partitions.get(message.partition) or await self._restored(message.partition)
-        self._check_lease()
-        await self.processor.process(partition, message)
-        self._processed[message.tp] = message.offset + 1
+    async def _restored(self, number: int) -> OwnedPartition | None:
+        """The partition once it is restored; None if it was revoked before.
 
-    async def _restored(self, number: int) -> OwnedPartition:
+        Raises:
+            Fenced: it was never assigned to this worker.
+        """
         restoring = self._restoring.get(number)
         if restoring is None:
             raise Fenced(f"{self._app.name}: a record of partition {number}, which is not this worker's")
-        return await restoring
+        await asyncio.wait([restoring])
+        return self.partitions.get(number) if self._restoring.get(number) is restoring else None
 
-    def _has_room(self) -> bool:
-        return self._queue is not None and not self._queue.full()
-
-    async def before_commit(self, offsets: Mapping[TP, int]) -> Mapping[TP, int]:
-        """Broadcast watermarks and flush; allow what was processed when this began."""
+    async def before_commit(self, offsets: Mapping[TP, int]) -> None:
+        """Broadcast watermarks and flush, so that all lasts that follows from the records below these offsets."""
         with self._exit_on_error:
             self._check_lease()
-            allowed = {tp: min(at, self._processed[tp]) for tp, at in offsets.items() if tp in self._processed}
             reached = dict(self.processor.reached)
             if news := {source: us for source, us in reached.items() if us > self._broadcast.get(source, 0)}:
                 self._producer.broadcast(news)
@@ -132,9 +130,7 @@ class WorkerLoop:
                     self._save_metadata(partition, partition.metadata.clock_us)
             await self._flush()
             forwarded = self.processor.forwarded_topic
-            self._purgeable.update({tp.partition: at for tp, at in allowed.items() if tp.topic == forwarded})
-            return allowed
-        raise AssertionError("unreachable")
+            self._purgeable.update({tp.partition: at for tp, at in offsets.items() if tp.topic == forwarded})
 
     async def _assign(self, *given: Any, **_: Any) -> None:
         with self._exit_on_error:
@@ -154,7 +150,7 @@ class WorkerLoop:
             restoring.cancel()
         self._restoring, self.partitions, self._joined = {}, {}, False
         self._purgeable.clear()
-        self._processed.clear()
+        self.processed.clear()
         self._broadcast.clear()
         self.processor.reached.clear()
 
@@ -239,10 +235,8 @@ class WorkerLoop:
 
     async def _lag(self) -> int | None:
         """Records between what was processed and the ends, of the partitions owned; None while an end is not known."""
-        consumer = self._faust.consumer
-        events, self._events_at_lag = self._events_at_lag, self._status.status.events
-        idle = self._events_at_lag == events and (self._queue is None or self._queue.empty())  # nothing fetched is left
-        behind = 0
+        consumer: Any = self._faust.consumer
+        ends: dict[TP, tuple[int, int]] = {}
         for tp in consumer.assignment():
             try:
                 end, position = consumer.highwater(tp), await consumer.position(tp)
@@ -250,8 +244,13 @@ class WorkerLoop:
                 return None
             if end is None or position is None:
                 return None
-            behind += max(0, end - (position if idle else self._processed.get(tp, position)))
-        return behind
+            ends[tp] = end, position
+        events, self._events_at_lag = self._events_at_lag, self._status.status.events
+        idle = events == self._events_at_lag and not consumer.in_hand  # the way to the end is markers, if anything
+        return sum(
+            max(0, end - (position if idle else self.processed.get(tp, position)))
+            for tp, (end, position) in ends.items()
+        )
 
     async def _purge_always(self) -> None:
         while True:
@@ -285,3 +284,9 @@ class WorkerLoop:
         partition = self.partitions.get(message.partition)
         key = partition.states.current_key if partition else None
         return f"{message.topic}[{message.partition}]@{message.offset}", key
+
+
+async def _nothing(stream: faust.StreamT[Any]) -> None:
+    """An agent without records: the consumer hands them over itself (`transport.py`)."""
+    async for _ in stream:
+        raise AssertionError("a record came by Faust's own way")

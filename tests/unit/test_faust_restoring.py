@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
 import pytest
+from faust.types import TP
 
 from olist.changes import Change
 from olist.contracts import Contract, Int, Row, Str
@@ -17,6 +20,7 @@ from olist.topics.dead_letters import DeadLetters
 from stream_apps.app import FaustApp, Input, Key, Out
 from stream_apps.faust.changelog import METADATA, Changelog, Entry, PartitionMetadata, RestoredPartition, decode_key
 from stream_apps.faust.names import names
+from stream_apps.faust.owned_partition import OwnedPartition
 from stream_apps.faust.producer import AppProducer, BufferedProducer
 from stream_apps.faust.record_processor import RecordProcessor
 from stream_apps.faust.worker_loop import WorkerLoop
@@ -114,3 +118,57 @@ def test_rows_of_the_same_version_are_left_alone() -> None:
 
 def test_a_new_partition_is_of_the_version_that_begins_it_before_its_first_record() -> None:
     assert restored(RestoredPartition(), "first") == ["code 'first'", FLUSHED]
+
+
+class Processor:
+    """Remembers what it is to process."""
+
+    def __init__(self, app: FaustApp[Any]) -> None:
+        self.app, self.producer, self.reached = app, SimpleNamespace(flush=None), dict[str, int]()
+        self.status, self.forwarded_topic = StatusFile(Status(app.name, "group"), None), "by-key"
+        self.processed: list[OwnedPartition] = []
+
+    async def process(self, partition: OwnedPartition, _record: Any) -> None:
+        self.processed.append(partition)
+
+
+def loop_and_processor() -> tuple[WorkerLoop, Processor]:
+    processor = Processor(APP)
+    loop = WorkerLoop(Settings(partitions=1), "group", cast(RecordProcessor, processor), cast(Changelog, None), {}, "")
+    loop._last_ran_s = time.monotonic()
+    return loop, processor
+
+
+RECORD = SimpleNamespace(topic="orders", partition=0, offset=7)
+AT = TP("orders", 0)
+
+
+def test_a_record_whose_partition_is_revoked_before_it_is_restored_is_neither_processed_nor_passed() -> None:
+    async def run() -> None:
+        loop, processor = loop_and_processor()
+        loop._restoring = {0: asyncio.ensure_future(asyncio.Event().wait())}  # type: ignore[arg-type] # never ends
+        processing = asyncio.create_task(loop.process(AT, cast(Any, RECORD)))
+        await asyncio.sleep(0)
+        loop._drop_partitions()
+        await processing
+        assert not processor.processed
+        assert not loop.processed
+
+    asyncio.run(run())
+
+
+def test_a_record_waits_for_its_partition_to_be_restored_and_is_passed_once_it_is_processed() -> None:
+    async def run() -> None:
+        loop, processor = loop_and_processor()
+        restored = OwnedPartition.of(APP, 0, RestoredPartition(), "", {})
+
+        async def restore() -> OwnedPartition:
+            loop.partitions[0] = restored
+            return restored
+
+        loop._restoring = {0: asyncio.ensure_future(restore())}
+        await loop.process(AT, cast(Any, RECORD))
+        assert processor.processed == [restored]
+        assert loop.processed == {AT: 8}
+
+    asyncio.run(run())
