@@ -33,7 +33,7 @@ def keys_of(source: Source, seen: dict[str, list[bytes | None]]) -> dict[str, li
     return seen
 
 
-def test_a_paused_until_topic_holds_up_no_other_and_loses_nothing(settings: Settings) -> None:
+def test_a_paused_topic_holds_up_no_other_and_loses_nothing(settings: Settings) -> None:
     writer, tired, brisk = Writer(settings), fresh(), fresh()
     topics = {contract: contract.topic(settings.topic_prefix) for contract in (tired, brisk)}
 
