@@ -75,7 +75,7 @@ def heads(settings: Settings, first: Offsets) -> list[Consumed]:
     """
     found: dict[Where, Consumed] = {}
     left = dict.fromkeys(first, 0)  # any record, and any end, is past it
-    little = {"max.partition.fetch.bytes": HEAD_BYTES, "queued.min.messages": 1}
+    little = {"max.partition.fetch.bytes": HEAD_BYTES}
     for messages in _until_struck_off(settings, first, left, little, SOON_S):
         for message in messages:
             if message.error() is None:
@@ -97,8 +97,12 @@ def _until_struck_off(
         while left:
             messages = _consume(consumer, within_s)
             if messages:
-                last_heard = time.monotonic()
+                last_heard, before = time.monotonic(), set(left)
                 yield messages
+                # A broker exceeds the size it is asked for by one batch, of the first partition it can: one that is
+                # read no more would go on taking the turns of those whose batches are as large.
+                if done := before - left.keys():
+                    consumer.incremental_unassign([TopicPartition(topic, partition) for topic, partition in done])
             elif time.monotonic() > last_heard + SILENCE_S:
                 topics = ", ".join(sorted({topic for topic, _partition in left}))
                 raise ServerTrouble("kafka", f"{topics}: no record for {SILENCE_S:.0f} s", hint="`olist status`")

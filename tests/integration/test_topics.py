@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -23,7 +25,7 @@ from olist.stack.local import Stack
 from olist.topics.admin import admin_client, topic_state
 from olist.topics.broker import Broker
 from olist.topics.cli import group
-from olist.topics.reader import read
+from olist.topics.reader import HEAD_BYTES, heads, read
 from olist.topics.tail import Tail, Wanted, key_bytes
 from tests.laws.parcels import fresh, parcel
 from tests.written import Writer
@@ -181,3 +183,20 @@ def test_a_topic_that_ends_with_transaction_markers_is_read_to_its_end_without_w
     found = [r for records in read(shop, topic, state.first, state.end) for r in records]
     assert {record.key() for record in found} == {b"committed", codec(contract).encode_key(("first", 1))}
     assert len(found) == 1 + shop.partitions
+
+
+@pytest.mark.timeout(60)
+def test_first_records_are_found_though_each_stands_in_a_batch_larger_than_what_is_asked_for(shop: Settings) -> None:
+    """A broker gives such a batch of one partition at a time, and whoever goes on reading that waits for the others."""
+    contract, batches = fresh(), 40  # of each partition
+    Writer(shop).create(contract, [])
+    topic = contract.topic(shop.topic_prefix)
+    producer = Producer({**client_options(shop), "linger.ms": 0, "batch.size": 2 * HEAD_BYTES})
+    for number in range(batches * shop.partitions):
+        producer.produce(topic, os.urandom(HEAD_BYTES), b"%d" % number, partition=number % shop.partitions)
+    assert producer.flush(30) == 0
+    began = time.monotonic()
+    found = heads(shop, {(topic, partition): 0 for partition in range(shop.partitions)})
+    assert {record.key() for record in found} == {b"%d" % partition for partition in range(shop.partitions)}
+    assert len(found) == shop.partitions
+    assert time.monotonic() - began < 15
