@@ -23,14 +23,24 @@ def settings(stack: Stack) -> Settings:
     return stack.settings.model_copy(update={"topic_prefix": "paused"})
 
 
-def from_the_beginning(owned: Mapping[str, frozenset[int]]) -> Mapping[str, Mapping[int, int]]:
-    return {topic: dict.fromkeys(partitions, 0) for topic, partitions in owned.items()}
+class Seen:
+    """What was polled, and where to go on: an assignment may come in two rebalances, and reads nothing twice."""
 
+    def __init__(self) -> None:
+        self.keys: dict[str, list[bytes | None]] = {}
+        self._next: dict[tuple[str, int], int] = {}
 
-def keys_of(source: Source, seen: dict[str, list[bytes | None]]) -> dict[str, list[bytes | None]]:
-    for topic, records in source.poll(1000, 0.1).records.items():
-        seen.setdefault(topic, []).extend(record.key() for record in records)
-    return seen
+    def starts(self, owned: Mapping[str, frozenset[int]]) -> Mapping[str, Mapping[int, int]]:
+        """As a target answers with its positions."""
+        return {topic: {p: self._next.get((topic, p), 0) for p in partitions} for topic, partitions in owned.items()}
+
+    def poll(self, source: Source) -> dict[str, list[bytes | None]]:
+        """Keys by topic, with those of one more poll."""
+        for topic, records in source.poll(1000, 0.1).records.items():
+            for record in records:
+                self.keys.setdefault(topic, []).append(record.key())
+                self._next[topic, record.partition()] = record.offset() + 1
+        return self.keys
 
 
 def test_a_paused_topic_holds_up_no_other_and_loses_nothing(settings: Settings) -> None:
@@ -42,17 +52,17 @@ def test_a_paused_topic_holds_up_no_other_and_loses_nothing(settings: Settings) 
 
     write(tired, "a", "b")
     write(brisk, "a")
-    source = Source(settings, "paused", sorted(topics.values()), from_the_beginning)
-    seen: dict[str, list[bytes | None]] = {}
-    wait_until(lambda: sum(map(len, keys_of(source, seen).values())) == 3, "the first records")
+    seen = Seen()
+    source = Source(settings, "paused", sorted(topics.values()), seen.starts)
+    wait_until(lambda: sum(map(len, seen.poll(source).values())) == 3, "the first records")
     source.pause(topics[tired], math.inf)
     write(tired, "c", "d")
     write(brisk, "b")
-    wait_until(lambda: len(keys_of(source, seen)[topics[brisk]]) == 2, "the brisk topic's next record")
-    assert len(seen[topics[tired]]) == 2
+    wait_until(lambda: len(seen.poll(source)[topics[brisk]]) == 2, "the brisk topic's next record")
+    assert len(seen.keys[topics[tired]]) == 2
     source.pause(topics[tired], 0.0)  # it is over
-    wait_until(lambda: len(keys_of(source, seen)[topics[tired]]) == 4, "what came during the pause")
-    assert len(set(seen[topics[tired]])) == 4
+    wait_until(lambda: len(seen.poll(source)[topics[tired]]) == 4, "what came during the pause")
+    assert len(set(seen.keys[topics[tired]])) == 4
     source.close()
 
 
@@ -61,12 +71,12 @@ def test_one_topic_is_read_again_and_the_other_goes_on_where_it_was(settings: Se
     topics = {contract: contract.topic(settings.topic_prefix) for contract in (emptied, other)}
     for contract in topics:
         writer.create(contract, [parcel(name) for name in "abc"])
-    source = Source(settings, "read again", sorted(topics.values()), from_the_beginning)
-    seen: dict[str, list[bytes | None]] = {}
-    wait_until(lambda: sum(map(len, keys_of(source, seen).values())) == 6, "the records")
+    seen = Seen()
+    source = Source(settings, "read again", sorted(topics.values()), seen.starts)
+    wait_until(lambda: sum(map(len, seen.poll(source).values())) == 6, "the records")
     source.seek(topics[emptied], dict.fromkeys(range(settings.partitions), 0))
-    wait_until(lambda: len(keys_of(source, seen)[topics[emptied]]) == 6, "the same records again")
+    wait_until(lambda: len(seen.poll(source)[topics[emptied]]) == 6, "the same records again")
     writer.create(other, [parcel("d")])
-    wait_until(lambda: len(keys_of(source, seen)[topics[other]]) == 4, "what came to the other meanwhile")
-    assert {topic: len(set(keys)) for topic, keys in seen.items()} == {topics[emptied]: 3, topics[other]: 4}
+    wait_until(lambda: len(seen.poll(source)[topics[other]]) == 4, "what came to the other meanwhile")
+    assert {topic: len(set(keys)) for topic, keys in seen.keys.items()} == {topics[emptied]: 3, topics[other]: 4}
     source.close()
